@@ -1,0 +1,108 @@
+/**
+ * Every error that leaves this package carries a stable `code`; callers match on it, never on a message.
+ * One class per kind that a caller treats differently.
+ */
+
+export type ErrorCode =
+  | 'SGXIO_INVALID_ARGUMENT'
+  | 'SGXIO_UNSUPPORTED_MACHINE'
+  | 'SGXIO_LOCKED_MEMORY_LIMIT'
+  | 'SGXIO_IMAGE_INVALID'
+  | 'SGXIO_IMAGE_TAMPERED'
+  | 'SGXIO_ENCLAVE_FAILED'
+  | 'SGXIO_ENCLAVE_STOPPED'
+  | 'SGXIO_FORBIDDEN_MODULE'
+  | 'SGXIO_NOT_GRANTED'
+  | 'SGXIO_CHANNEL_FULL'
+  | 'SGXIO_CLOSED'
+  | 'SGXIO_TIMED_OUT'
+  | 'SGXIO_ABORTED'
+  | 'SGXIO_HOST_VIOLATION'
+  | 'SGXIO_LAUNCH_REJECTED'
+  | 'SGXIO_LAUNCH_FAILED'
+  | 'SGXIO_ENCODING_INVALID'
+  | 'SGXIO_MEMORY_EXHAUSTED'
+  | 'SGXIO_MEMORY_MISUSE'
+  | 'SGXIO_PAGE_TAMPERED'
+  | 'SGXIO_FILE_TAMPERED'
+  | 'SGXIO_FILE_STALE';
+
+/** The base of all errors of this package. */
+export class SgxioError extends Error {
+  readonly code: string;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+
+  override get name(): string {
+    return this.constructor.name;
+  }
+}
+
+/** A caller's mistake: fix the argument and call again. */
+export class InvalidArgumentError extends SgxioError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('SGXIO_INVALID_ARGUMENT', message, options);
+  }
+}
+
+/** This machine, kernel or these limits cannot run an enclave as asked; the message says what to change. */
+export class MachineError extends SgxioError {}
+
+/** An image that cannot be built, read or trusted. */
+export class ImageError extends SgxioError {}
+
+/** The enclave process did not start, stopped or died; pending work fails with this. */
+export class EnclaveError extends SgxioError {}
+
+/** The program asked for something that its image was not granted. */
+export class NotGrantedError extends SgxioError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('SGXIO_NOT_GRANTED', message, options);
+  }
+}
+
+/** A deadline passed before the work was done. */
+export class TimeoutError extends SgxioError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('SGXIO_TIMED_OUT', message, options);
+  }
+}
+
+/** An AbortSignal ended the work. */
+export class AbortError extends SgxioError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('SGXIO_ABORTED', message, options);
+  }
+}
+
+/**
+ * The host answered with something that no honest host can answer. Never retried: the enclave stops, because
+ * from here on nothing that the host says can be told from an attack.
+ */
+export class HostViolation extends SgxioError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('SGXIO_HOST_VIOLATION', message, options);
+  }
+}
+
+/** What the operating system answered, in the shape that Node's own errors have. */
+export class SystemError extends Error {
+  readonly code: string;
+  /** Negative, as in Node. */
+  readonly errno: number;
+  readonly syscall: string;
+
+  constructor(code: string, errno: number, syscall: string, detail = '') {
+    super(`${syscall} ${code}${detail === '' ? '' : `: ${detail}`}`);
+    this.code = code;
+    this.errno = errno;
+    this.syscall = syscall;
+  }
+
+  override get name(): string {
+    return 'SystemError';
+  }
+}
