@@ -31,6 +31,11 @@ export function lastErrno(): number {
   return koffi.errno();
 }
 
+/** What the kernel itself returned, before libc split it in two: `result`, or `-errno` when it is negative. */
+export function negativeErrno(result: number): number {
+  return result >= 0 ? result : -koffi.errno();
+}
+
 /** Passes `result` on, or throws what `errno` says when it is negative. */
 export function check(result: number, syscall: string, detail = ''): number {
   if (result >= 0) return result;
