@@ -78,6 +78,13 @@ export class AbortError extends SgxioError {
   }
 }
 
+/** A value that cannot cross the boundary, or bytes that are no encoding of a value. */
+export class EncodingError extends SgxioError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('SGXIO_ENCODING_INVALID', message, options);
+  }
+}
+
 /**
  * The host answered with something that no honest host can answer. Never retried: the enclave stops, because
  * from here on nothing that the host says can be told from an attack.
