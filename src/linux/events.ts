@@ -122,7 +122,10 @@ export class EventBuffer {
   }
 }
 
-/** How many events are in `buffer`; 0 when `timeout` milliseconds (-1: no end) passed without one. */
+/**
+ * How many events are in `buffer`; 0 when `timeout` milliseconds (-1: no end) passed without one; `-EINTR` after
+ * a signal, or when work of an io_uring of this thread completed meanwhile.
+ */
 export function waitForEvents(epoll: number, buffer: EventBuffer, timeout: number): number {
   return negativeErrno(epollWait(epoll, buffer.address, buffer.capacity, timeout));
 }
