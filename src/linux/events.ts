@@ -15,15 +15,17 @@ const epollControl: (epoll: number, operation: number, fd: number, event: number
 const epollWait: (epoll: number, events: number, capacity: number, timeout: number) => number = declare(
   'int epoll_wait(int, uintptr_t, int, int)',
 );
-const futex: (
+/** The rest of the six arguments of futex(2) is ignored by these two operations. */
+const futexSleep: (
   number: number,
   address: number,
   operation: number,
-  value: number,
+  expected: number,
   timeout: number,
-  address2: number,
-  value3: number,
-) => number = declare('int64 syscall(int64, uintptr_t, int, int, uintptr_t, uintptr_t, int)');
+) => number = declare('int64 syscall(int64, uintptr_t, int, int, uintptr_t)');
+const futexRouse: (number: number, address: number, operation: number, count: number) => number = declare(
+  'int64 syscall(int64, uintptr_t, int, int)',
+);
 const schedYield: () => number = declare('int sched_yield()');
 const poll: (entries: number, count: number, timeout: number) => number = declare(
   'int poll(uintptr_t, uint64, int)',
@@ -122,7 +124,10 @@ export class EventBuffer {
   }
 }
 
-/** How many events are in `buffer`; 0 when `timeout` milliseconds (-1: no end) passed without one. */
+/**
+ * How many events are in `buffer`; 0 when `timeout` milliseconds (-1: no end) passed without one; `-EINTR` after
+ * a signal, or when work of an io_uring of this thread completed meanwhile.
+ */
 export function waitForEvents(epoll: number, buffer: EventBuffer, timeout: number): number {
   return negativeErrno(epollWait(epoll, buffer.address, buffer.capacity, timeout));
 }
@@ -133,16 +138,16 @@ export function waitForEvents(epoll: number, buffer: EventBuffer, timeout: numbe
  * milliseconds (-1: no end), `-EINTR` after a signal. The thread that calls it runs no JavaScript meanwhile.
  */
 export function futexWait(address: number, expected: number, timeout: number): number {
-  if (timeout < 0) return negativeErrno(futex(SYS_FUTEX, address, FUTEX_WAIT, expected, 0, 0, 0));
+  if (timeout < 0) return negativeErrno(futexSleep(SYS_FUTEX, address, FUTEX_WAIT, expected, 0));
   const seconds = Math.floor(timeout / 1000);
   timespec.set64(0, seconds);
   timespec.set64(8, Math.floor((timeout - seconds * 1000) * 1e6));
-  return negativeErrno(futex(SYS_FUTEX, address, FUTEX_WAIT, expected, timespec.address, 0, 0));
+  return negativeErrno(futexSleep(SYS_FUTEX, address, FUTEX_WAIT, expected, timespec.address));
 }
 
 /** How many of at most `count` waiting threads, of any process that maps the word, were woken. */
 export function futexWake(address: number, count: number): number {
-  return negativeErrno(futex(SYS_FUTEX, address, FUTEX_WAKE, count, 0, 0, 0));
+  return negativeErrno(futexRouse(SYS_FUTEX, address, FUTEX_WAKE, count));
 }
 
 /** Lets another thread that is ready have this processor. */

@@ -46,6 +46,13 @@ export function mapOver(address: number, bytes: number, fd: number): void {
   }
 }
 
+/** Maps a descriptor where there is room, shared with all who map it, and returns the address. */
+export function mapShared(fd: number, bytes: number, offset: number): number {
+  const address = mmap(0, bytes, PROT_READ_WRITE, MAP_SHARED, fd, offset);
+  if (address === -1) throw systemError(lastErrno(), 'mmap');
+  return address;
+}
+
 export function unmap(address: number, bytes: number): void {
   check(munmap(address, bytes), 'munmap');
 }

@@ -73,7 +73,6 @@ export const SHUT_RDWR = 2;
 export const MSG_TRUNC = 0x20;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
-const MSG_CMSG_CLOEXEC = 0x4000_0000;
 
 const SOCK_CLOEXEC_NONBLOCK = 0x80800;
 
@@ -238,7 +237,7 @@ export class MessageHeader {
 /** Scatters what comes over the vectors of `message`; returns how many bytes that were. */
 export function receiveMessage(fd: number, message: MessageHeader): number {
   const room = message.peer === undefined ? 0 : LENGTH_OFFSET;
-  const result = negativeErrno(recvmsg(fd, message.prepare(room), MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+  const result = negativeErrno(recvmsg(fd, message.prepare(room), MSG_DONTWAIT));
   if (result >= 0 && message.peer !== undefined) message.peer.length = message.nameLength;
   return result;
 }
