@@ -5,3 +5,6 @@ export const CACHE_LINE_BYTES = 64;
 /** Adjacent lines are fetched in pairs, so words of different writers keep two lines apart. */
 export const WORD_STRIDE_BYTES = 128;
 export const WASM_PAGE_BYTES = 65_536;
+
+/** Descriptors of a locked-down process: the filter compares one by one, and its jumps reach 255 instructions. */
+export const MAX_KEPT_DESCRIPTORS = 100;
