@@ -86,9 +86,11 @@ const enclaveModule: Plugin = {
 function withoutPaths({ outputFiles, metafile }: Bundle): string {
   const names = new Set(Object.keys(metafile.inputs).map((path) => JSON.stringify(path)));
   let count = 0;
-  return outputFiles[0]!.text.replaceAll(/__commonJS\(\{("(?:[^"\\]|\\.)*")\(/g, (found, name: string) =>
-    names.has(name) ? `__commonJS({"${count++}"(` : found,
-  );
+  return outputFiles[0]!.text
+    .replace(/^#!.*\n/, '')
+    .replaceAll(/__commonJS\(\{("(?:[^"\\]|\\.)*")\(/g, (found, name: string) =>
+      names.has(name) ? `__commonJS({"${count++}"(` : found,
+    );
 }
 
 function failureMessage(failure: BuildFailure, folder: string): string {
