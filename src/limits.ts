@@ -11,6 +11,35 @@ export const CACHE_LINE_BYTES = 64;
 export const WORD_STRIDE_BYTES = 128;
 export const WASM_PAGE_BYTES = 65_536;
 
+/** Entries of a submission or completion ring: both rings of a channel fit the first-level cache together. */
+export const RING_ENTRIES = 256;
+/** How many entries a reader takes before it says so to the writer; a divisor of RING_ENTRIES. */
+export const RING_ACKNOWLEDGE_EVERY = 64;
+/** Calls of one channel that may be in flight: 10,000 connections with a receive each, and room beside. */
+export const CALLS_IN_FLIGHT_MAX = 16_384;
+/** Handles that one channel may hold open. */
+export const HANDLES_MAX = 32_768;
+/** Channels (enclave threads) of one enclave. */
+export const CHANNELS_MAX = 16;
+/** Launches of one enclave that may be queued or running. */
+export const LAUNCHES_IN_FLIGHT_MAX = 256;
+/** Bytes of the encoded arguments of one launch, and of its encoded outcome; bulk data goes through copies. */
+export const LAUNCH_PAYLOAD_MAX = 65_536;
+/** The text by which an enclave that cannot start says why. */
+export const FAILURE_TEXT_MAX = 2048;
+/** Sizes of arena blocks and how many of each a channel has. Untouched blocks cost address space only. */
+export const ARENA_CLASSES: readonly { readonly bytes: number; readonly blocks: number }[] = [
+  { bytes: 256, blocks: 4096 },
+  { bytes: 2048, blocks: 16_384 },
+  { bytes: 16_384, blocks: 512 },
+  { bytes: 65_536, blocks: 128 },
+  { bytes: 1_048_576, blocks: 8 },
+];
+/** The largest payload of one call. */
+export const PAYLOAD_MAX = 1_048_576;
+/** The largest image, which travels through the first channel's arena. */
+export const IMAGE_BYTES_MAX = 33_554_432;
+
 /** Descriptors of a locked-down process: the filter compares one by one, and its jumps reach 255 instructions. */
 export const MAX_KEPT_DESCRIPTORS = 100;
 

@@ -1,3 +1,4 @@
+import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { VERIFICATION_BYTES } from './agreement.ts';
 import { formatWords } from './checksum.ts';

@@ -1,3 +1,4 @@
+import process from 'node:process';
 import { declare, negativeErrno } from './ffi.ts';
 import { Structure } from './structure.ts';
 

@@ -1,4 +1,5 @@
-import { check, declare, lastErrno, systemError, viewOf } from './ffi.ts';
+import { WASM_PAGE_BYTES } from '../limits.ts';
+import { addressOf, check, declare, lastErrno, systemError, viewOf } from './ffi.ts';
 
 const memfdCreate: (name: string, flags: number) => number = declare('int memfd_create(const char *, uint)');
 const ftruncate: (fd: number, bytes: number) => number = declare('int ftruncate(int, int64)');
@@ -22,7 +23,10 @@ export const copyMemory: (to: number, from: number, bytes: number) => void = dec
 
 const PROT_READ_WRITE = 3;
 const MAP_SHARED = 0x01;
+const MAP_PRIVATE = 0x02;
 const MAP_FIXED = 0x10;
+const MAP_ANONYMOUS = 0x20;
+const MAP_NORESERVE = 0x4000;
 const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
 const F_ADD_SEALS = 1033;
@@ -47,7 +51,7 @@ export function mapOver(address: number, bytes: number, fd: number): void {
 }
 
 /** Maps a descriptor where there is room, shared with all who map it, and returns the address. */
-export function mapShared(fd: number, bytes: number, offset: number): number {
+export function mapDescriptor(fd: number, bytes: number, offset: number): number {
   const address = mmap(0, bytes, PROT_READ_WRITE, MAP_SHARED, fd, offset);
   if (address === -1) throw systemError(lastErrno(), 'mmap');
   return address;
@@ -77,5 +81,47 @@ export function createSecretMemory(bytes: number): { address: number; buffer: Ar
     return { address, buffer: viewOf(address, bytes) };
   } finally {
     closeDescriptor(fd);
+  }
+}
+
+/** The one constructor of WebAssembly that is used here; its types ship with browsers' only. */
+declare const WebAssembly: {
+  Memory: new (pages: { initial: number; maximum: number; shared: true }) => { buffer: SharedArrayBuffer };
+};
+
+/** Memory shared with another process: a true `SharedArrayBuffer`, and the address of its first byte. */
+export interface SharedMapping {
+  readonly address: number;
+  readonly buffer: SharedArrayBuffer;
+}
+
+/**
+ * Maps a descriptor over the pages of a shared WebAssembly memory, so that the result is a `SharedArrayBuffer`
+ * by the language's own rules: atomics hold across processes, and WebAssembly can address it. The memory never
+ * grows, and V8 keeps its pages reserved for as long as anything refers to the buffer.
+ *
+ * `bytes` must be a multiple of 65,536.
+ */
+export function mapShared(fd: number, bytes: number): SharedMapping {
+  const pages = bytes / WASM_PAGE_BYTES;
+  const { buffer } = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+  const address = addressOf(new Uint8Array(buffer));
+  mapOver(address, bytes, fd);
+  return { address, buffer };
+}
+
+/** Gives the pages of a shared mapping back now rather than when the buffer is collected; it reads as zeroes from here on. */
+export function discardShared({ address, buffer }: SharedMapping): void {
+  if (
+    mmap(
+      address,
+      buffer.byteLength,
+      PROT_READ_WRITE,
+      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
+      -1,
+      0,
+    ) !== address
+  ) {
+    throw systemError(lastErrno(), 'mmap');
   }
 }

@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { MachineError } from '../errors.ts';
 import { closeDescriptor } from './events.ts';
 import { check, declare, negativeErrno, systemError, viewOf } from './ffi.ts';
-import { mapShared, unmap } from './memory.ts';
+import { mapDescriptor, unmap } from './memory.ts';
 import { Structure } from './structure.ts';
 
 const setup: (number: number, entries: number, parameters: number) => number = declare(
@@ -114,8 +114,8 @@ export class Uring {
           'io_uring is used from Linux 5.19 on; update the kernel',
         );
       }
-      this.#ringAddress = mapShared(this.#fd, this.#ringBytes, 0);
-      this.#submissionsAddress = mapShared(this.#fd, this.#submissionsBytes, IORING_OFF_SQES);
+      this.#ringAddress = mapDescriptor(this.#fd, this.#ringBytes, 0);
+      this.#submissionsAddress = mapDescriptor(this.#fd, this.#submissionsBytes, IORING_OFF_SQES);
     } catch (error) {
       closeDescriptor(this.#fd);
       throw error;

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import process from 'node:process';
 import { type TestContext, test } from 'node:test';
 import { closeDescriptor } from '../../src/linux/events.ts';
 import { FILE_STATUS_BYTES, FileStatus } from '../../src/linux/file-status.ts';

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { constants, networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import process from 'node:process';
 import { type TestContext, test } from 'node:test';
 import { closeDescriptor, EPOLLHUP, EPOLLIN, EPOLLOUT, pollDescriptor } from '../../src/linux/events.ts';
 import type { InternetAddress, SocketAddress } from '../../src/linux/socket-address.ts';

@@ -1,0 +1,196 @@
+import { constants } from 'node:os';
+import { HANDLES_MAX } from '../limits.ts';
+
+/**
+ * Every kind of call, with the rule that its answers must obey. The number is the wire format; the rule is
+ * what the enclave holds an answer against before anything else looks at it. A kind without a rule does not
+ * compile.
+ */
+export const CallKind = {
+  nothing: 1,
+  cancel: 2,
+  clock: 3,
+  listen: 4,
+  accept: 5,
+  connect: 6,
+  receive: 7,
+  send: 8,
+  shutdown: 9,
+  close: 10,
+  setOption: 11,
+  address: 12,
+  createPoller: 13,
+  watch: 14,
+  poll: 15,
+  echo: 16,
+} as const;
+
+export type CallKindName = keyof typeof CallKind;
+
+/** One more than the largest number of a kind. */
+export const CALL_KINDS = 64;
+
+/** What a successful answer may be, as the largest value of its result. */
+export type ResultRule =
+  /** Nothing but zero. */
+  | 'zero'
+  /** A new handle. */
+  | 'handle'
+  /** Bytes, at most the length of the payload. */
+  | 'length'
+  /** At most what the caller names as its limit. */
+  | 'limit';
+
+export interface CallRule {
+  /** The name that errors show, as Node users know it. */
+  readonly syscall: string;
+  readonly result: ResultRule;
+  /** The errors that an honest system answers this kind with; another known one becomes EIO. */
+  readonly errors: readonly string[];
+  /** Whether an honest host answers at once; such a call may not stay unanswered for ever. */
+  readonly prompt: boolean;
+}
+
+const SOCKET = ['EBADF', 'EINVAL', 'ENOBUFS', 'ENOMEM', 'ENOTSOCK', 'EIO'];
+const STOPPED = ['ECANCELED', 'ETIMEDOUT', 'EINTR'];
+const PEER = ['ECONNRESET', 'EPIPE', 'ENOTCONN', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ECONNREFUSED'];
+const CREATES = ['EMFILE', 'ENFILE', 'EACCES', 'EPERM', 'EAFNOSUPPORT', 'EPROTONOSUPPORT'];
+
+export const callRules: Readonly<Record<CallKindName, CallRule>> = {
+  nothing: { syscall: 'nothing', result: 'zero', errors: [], prompt: true },
+  cancel: { syscall: 'cancel', result: 'zero', errors: [], prompt: true },
+  clock: { syscall: 'clock_gettime', result: 'zero', errors: [], prompt: true },
+  listen: {
+    syscall: 'listen',
+    result: 'handle',
+    errors: [
+      ...SOCKET,
+      ...CREATES,
+      'EADDRINUSE',
+      'EADDRNOTAVAIL',
+      'ENOENT',
+      'ENOTDIR',
+      'ENAMETOOLONG',
+      'ELOOP',
+      'EROFS',
+    ],
+    prompt: true,
+  },
+  accept: {
+    syscall: 'accept',
+    result: 'handle',
+    errors: [...SOCKET, ...CREATES, ...STOPPED, 'ECONNABORTED'],
+    prompt: false,
+  },
+  connect: {
+    syscall: 'connect',
+    result: 'handle',
+    errors: [
+      ...SOCKET,
+      ...CREATES,
+      ...PEER,
+      ...STOPPED,
+      'EADDRNOTAVAIL',
+      'ENOENT',
+      'EPROTOTYPE',
+      'EAGAIN',
+      'ENOTDIR',
+      'ENAMETOOLONG',
+    ],
+    prompt: false,
+  },
+  receive: { syscall: 'recv', result: 'length', errors: [...SOCKET, ...PEER, ...STOPPED], prompt: false },
+  send: {
+    syscall: 'send',
+    result: 'length',
+    errors: [...SOCKET, ...PEER, ...STOPPED, 'EMSGSIZE'],
+    prompt: false,
+  },
+  shutdown: { syscall: 'shutdown', result: 'zero', errors: [...SOCKET, 'ENOTCONN'], prompt: true },
+  close: {
+    syscall: 'close',
+    result: 'zero',
+    errors: ['EBADF', 'EIO', 'EINTR', 'ENOSPC', 'EDQUOT'],
+    prompt: true,
+  },
+  setOption: {
+    syscall: 'setsockopt',
+    result: 'zero',
+    errors: [...SOCKET, 'ENOPROTOOPT', 'EPERM', 'EDOM'],
+    prompt: true,
+  },
+  address: { syscall: 'getsockname', result: 'length', errors: [...SOCKET, 'ENOTCONN'], prompt: true },
+  createPoller: {
+    syscall: 'epoll_create',
+    result: 'handle',
+    errors: ['EMFILE', 'ENFILE', 'ENOMEM'],
+    prompt: true,
+  },
+  watch: {
+    syscall: 'epoll_ctl',
+    result: 'zero',
+    errors: ['EBADF', 'EINVAL', 'ENOMEM', 'ENOSPC', 'EPERM'],
+    prompt: true,
+  },
+  echo: { syscall: 'echo', result: 'zero', errors: ['ENOSYS', 'EINVAL'], prompt: true },
+  poll: { syscall: 'epoll_wait', result: 'limit', errors: ['EBADF', 'EINVAL', ...STOPPED], prompt: false },
+};
+
+/** The largest error number of Linux on any architecture that is served here. */
+const ERRNO_MAX = 133;
+
+/** The rules as flat tables over the number of the kind, for the path of every call. */
+export const RESULT_ZERO = 0;
+export const RESULT_HANDLE = 1;
+export const RESULT_LENGTH = 2;
+export const RESULT_LIMIT = 3;
+
+const resultCodes: Readonly<Record<ResultRule, number>> = {
+  zero: RESULT_ZERO,
+  handle: RESULT_HANDLE,
+  length: RESULT_LENGTH,
+  limit: RESULT_LIMIT,
+};
+
+export const resultRuleOf: Uint8Array = new Uint8Array(CALL_KINDS);
+const names: string[] = [];
+const allowedErrors = new Uint8Array(CALL_KINDS * (ERRNO_MAX + 1));
+
+for (const [name, kind] of Object.entries(CallKind)) {
+  const rule = callRules[name as CallKindName];
+  names[kind] = name;
+  resultRuleOf[kind] = resultCodes[rule.result];
+  for (const error of rule.errors) {
+    const number = constants.errno[error as keyof typeof constants.errno];
+    if (number === undefined) throw new RangeError(`${error} is no error of this system`);
+    allowedErrors[kind * (ERRNO_MAX + 1) + number] = 1;
+  }
+}
+
+/** The largest result of a call of this kind, for a payload of `length` bytes and a caller's limit. */
+export function resultLimit(kind: number, length: number, limit: number): number {
+  switch (resultRuleOf[kind]) {
+    case RESULT_HANDLE:
+      return HANDLES_MAX - 1;
+    case RESULT_LENGTH:
+      return length;
+    case RESULT_LIMIT:
+      return limit;
+    default:
+      return 0;
+  }
+}
+
+/** Whether `errno` (positive) is a number that Linux has at all. */
+export function isErrno(errno: number): boolean {
+  return errno >= 1 && errno <= ERRNO_MAX;
+}
+
+/** Whether an honest system can answer this kind with this error. */
+export function mayFailWith(kind: number, errno: number): boolean {
+  return allowedErrors[kind * (ERRNO_MAX + 1) + errno] === 1;
+}
+
+export function ruleOf(kind: number): CallRule {
+  return callRules[names[kind] as CallKindName];
+}

@@ -1,0 +1,47 @@
+/**
+ * How long a wait should spin before it sleeps, learned from the waits before it.
+ *
+ * A wait goes through three phases: it polls without pause; then it lets others run between polls (two cores
+ * are soon taken); then it sleeps. Sleeping and being woken costs some tens of microseconds, so a wait that is
+ * likely to end within that time is worth spinning for, and one that is not is better slept through at once.
+ */
+const POLLS_WITHOUT_PAUSE = 400;
+const SPIN_MICROSECONDS_MAX = 100;
+const SPIN_MICROSECONDS_MIN = 4;
+/**
+ * Waits of this average are worth spinning for. It is more than is ever spun, because a wait that was slept
+ * through lasts as long as being woken takes, however soon its answer came: else who once slept would sleep on.
+ */
+const SHORT_MICROSECONDS = 300;
+/** One long wait counts as this at most, so that a busy time after an idle one is soon seen for what it is. */
+const LONG_MICROSECONDS = 1000;
+/** The weight of the newest wait in the average: one eighth. */
+const WEIGHT = 0.125;
+
+export class WaitPolicy {
+  readonly #spins: boolean;
+  #averageMicroseconds = 10;
+
+  /** `spins: false` sleeps at once, always: the hand-over of an exit. */
+  constructor(spins: boolean) {
+    this.#spins = spins;
+  }
+
+  /** Polls to make before anything else is tried. */
+  get pollsWithoutPause(): number {
+    return this.#spins ? POLLS_WITHOUT_PAUSE : 0;
+  }
+
+  /** Microseconds after which a wait of now should sleep. */
+  get spinMicroseconds(): number {
+    if (!this.#spins) return 0;
+    if (this.#averageMicroseconds > SHORT_MICROSECONDS) return SPIN_MICROSECONDS_MIN;
+    return SPIN_MICROSECONDS_MAX;
+  }
+
+  /** Tells how long a wait took that outlasted its polls. */
+  record(microseconds: number): void {
+    this.#averageMicroseconds +=
+      (Math.min(microseconds, LONG_MICROSECONDS) - this.#averageMicroseconds) * WEIGHT;
+  }
+}

@@ -1,0 +1,16 @@
+/** What a program inside an enclave imports, as `sgxio/enclave`. */
+export { monotonicTime, wallTime } from './enclave/clock.ts';
+export {
+  Connection,
+  connect,
+  connectAsync,
+  type Endpoint,
+  Listener,
+  listen,
+} from './enclave/net.ts';
+export { CompletionQueue, Operation } from './enclave/operations.ts';
+export { Poller, type Ready } from './enclave/poller.ts';
+export { type PrivateRegion, takePrivateMemory } from './enclave/private-memory.ts';
+export { bareExchanges, ping, pingAsync } from './enclave/probe.ts';
+export type { AsyncCallOptions, CallOptions } from './enclave/transfer.ts';
+export * from './errors.ts';

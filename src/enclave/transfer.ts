@@ -1,0 +1,216 @@
+import { getSystemErrorName } from 'node:util';
+import { CallKind, ruleOf } from '../boundary/kinds.ts';
+import { AbortError, SgxioError, SystemError, TimeoutError } from '../errors.ts';
+import type { Calls, Waiter } from './calls.ts';
+import { forgetHandle } from './handles.ts';
+import { runtime } from './runtime.ts';
+
+/** Which way the payload of a call goes. */
+export const Direction = { none: 0, out: 1, in: 2, both: 3 } as const;
+
+const NOTHING = new Uint8Array(0);
+
+/** One call with its payload: `length` bytes of `view` from `offset`. */
+export interface Transfer {
+  readonly kind: number;
+  readonly handle: number;
+  readonly view?: Uint8Array<ArrayBuffer>;
+  readonly offset?: number;
+  readonly length?: number;
+  readonly direction?: number;
+  readonly a0?: number;
+  readonly a1?: number;
+  readonly a2?: number;
+  readonly a3?: number;
+  /** The largest result, for kinds whose rule asks for it. */
+  readonly limit?: number;
+  /** Bytes of payload that come in for each one of the result; 1 unless told. */
+  readonly unit?: number;
+  /** Names what the call was about, for errors. */
+  readonly detail?: string;
+}
+
+/** When to give a call up. */
+export interface CallOptions {
+  /** Milliseconds from now. */
+  readonly timeout?: number;
+}
+
+export interface AsyncCallOptions extends CallOptions {
+  readonly signal?: AbortSignal;
+}
+
+/** The error that a negative result stands for. */
+export function failure(kind: number, result: number, detail = ''): SystemError {
+  return new SystemError(getSystemErrorName(result), result, ruleOf(kind).syscall, detail);
+}
+
+/** Finds room for a payload and, where the host is to read it, copies it there. */
+export function lend(
+  calls: Calls,
+  view: Uint8Array<ArrayBuffer>,
+  offset: number,
+  length: number,
+  direction: number,
+): number {
+  if (length === 0) return 0;
+  const payload = calls.port.reserve(view, offset, length);
+  if (payload < 0) {
+    throw new SgxioError(
+      'SGXIO_CHANNEL_FULL',
+      'the payload room of this thread is taken by calls in flight; await some',
+    );
+  }
+  if ((direction & Direction.out) !== 0) calls.port.copyOut(payload, view, offset, length);
+  return payload;
+}
+
+/**
+ * Makes a call and waits for it; the thread does nothing else meanwhile. Returns the result (0 or more), with
+ * as many bytes copied in when the payload comes in, or throws a {@link SystemError}.
+ */
+export function callSync(transfer: Transfer, options?: CallOptions): number {
+  const { calls } = runtime();
+  const { kind, view = NOTHING, offset = 0, length = 0, direction = Direction.none } = transfer;
+  const timeout = milliseconds(options);
+  const payload = lend(calls, view, offset, length, direction);
+  const { handle, a0 = 0, a1 = 0, a2 = 0, a3 = 0, limit = 0, unit = 1 } = transfer;
+  const slot = calls.start(kind, handle, payload, length, a0, a1, a2, a3, 0, 0, timeout, limit, undefined);
+  const result = calls.finish(slot, timeout);
+  if (length > 0) {
+    if (result > 0 && (direction & Direction.in) !== 0) {
+      calls.port.copyIn(payload, view, offset, Math.min(result * unit, length));
+    }
+    calls.port.release(payload);
+  }
+  if (result < 0) throw failure(kind, result, transfer.detail);
+  return result;
+}
+
+function milliseconds(options: CallOptions | undefined): number {
+  const timeout = options?.timeout;
+  if (timeout === undefined || timeout === Number.POSITIVE_INFINITY) return -1;
+  return Math.min(Math.max(0, Math.ceil(timeout)), 0x7fff_ffff);
+}
+
+/** The asynchronous form of {@link callSync}: the thread goes on with other tasks meanwhile. */
+export function callAsync(transfer: Transfer, options?: AsyncCallOptions): Promise<number> {
+  return new Promise((resolve, reject) => {
+    new AsyncCall(transfer, options, resolve, reject).start();
+  });
+}
+
+class AsyncCall implements Waiter {
+  readonly #calls: Calls;
+  readonly #transfer: Transfer;
+  readonly #options: AsyncCallOptions | undefined;
+  readonly #resolve: (result: number) => void;
+  readonly #reject: (error: unknown) => void;
+  #slot = -1;
+  #payload = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #settled = false;
+
+  constructor(
+    transfer: Transfer,
+    options: AsyncCallOptions | undefined,
+    resolve: (result: number) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#calls = runtime().calls;
+    this.#transfer = transfer;
+    this.#options = options;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  start(): void {
+    const signal = this.#options?.signal;
+    if (signal?.aborted === true) throw aborted(signal);
+    const {
+      kind,
+      handle,
+      view = NOTHING,
+      offset = 0,
+      length = 0,
+      direction = Direction.none,
+    } = this.#transfer;
+    const { a0 = 0, a1 = 0, a2 = 0, a3 = 0, limit = 0 } = this.#transfer;
+    const timeout = milliseconds(this.#options);
+    const calls = this.#calls;
+    this.#payload = lend(calls, view, offset, length, direction);
+    signal?.addEventListener('abort', this.#abort, { once: true });
+    this.#slot = calls.start(kind, handle, this.#payload, length, a0, a1, a2, a3, 0, 0, timeout, limit, this);
+    if (timeout >= 0 && !this.#settled) {
+      const patience = calls.patience(this.#slot, timeout);
+      this.#timer = setTimeout(
+        () =>
+          this.#giveUp(
+            new TimeoutError(`the host did not answer ${ruleOf(kind).syscall} within ${patience} ms`),
+          ),
+        patience,
+      );
+    }
+  }
+
+  settle(result: number): void {
+    this.#end();
+    const {
+      kind,
+      view = NOTHING,
+      offset = 0,
+      length = 0,
+      direction = Direction.none,
+      detail,
+      unit = 1,
+    } = this.#transfer;
+    const port = this.#calls.port;
+    if (length > 0) {
+      if (result > 0 && (direction & Direction.in) !== 0)
+        port.copyIn(this.#payload, view, offset, Math.min(result * unit, length));
+      port.release(this.#payload);
+    }
+    if (result < 0) this.#reject(failure(kind, result, detail));
+    else this.#resolve(result);
+  }
+
+  readonly #abort = (): void => this.#giveUp(aborted(this.#options?.signal as AbortSignal));
+
+  /** Ends the call for the program now; the host is asked to end it too, and owns the payload until it answers. */
+  #giveUp(error: Error): void {
+    const id = this.#calls.idOf(this.#slot);
+    this.#calls.abandon(this.#slot);
+    this.#end();
+    this.#calls.abandon(this.#calls.start(CallKind.cancel, 0, 0, 0, id, 0, 0, 0, 0, 0, -1, 0, undefined));
+    this.#reject(error);
+  }
+
+  #end(): void {
+    this.#settled = true;
+    clearTimeout(this.#timer);
+    this.#options?.signal?.removeEventListener('abort', this.#abort);
+  }
+}
+
+/** Closes a handle; it is forgotten the moment the host has answered, before any later answer is looked at. */
+export function closeAsync(handle: number): Promise<void> {
+  const { calls } = runtime();
+  return new Promise((resolve, reject) => {
+    const settle = (result: number): void => {
+      forgetHandle(handle);
+      if (result < 0) reject(failure(CallKind.close, result));
+      else resolve();
+    };
+    calls.start(CallKind.close, handle, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, { settle });
+  });
+}
+
+export function closeSync(handle: number): void {
+  const result = runtime().calls.call(CallKind.close, handle, 0, 0);
+  forgetHandle(handle);
+  if (result < 0) throw failure(CallKind.close, result);
+}
+
+function aborted(signal: AbortSignal): AbortError {
+  return new AbortError('the call was aborted', { cause: signal.reason });
+}

@@ -1,0 +1,85 @@
+import { type ChannelLayout, Parked } from '../boundary/layout.ts';
+import type { CompletionSink } from '../boundary/port.ts';
+import { CompletionWriter } from '../boundary/ring.ts';
+import { RING_ENTRIES } from '../limits.ts';
+import { futexWake, signalEvent } from '../linux/events.ts';
+import type { SharedMapping } from '../linux/memory.ts';
+
+/** Answers on their way to the enclave: the completion ring, and what does not fit it yet. */
+export class RingSink implements CompletionSink {
+  readonly #writer: CompletionWriter;
+  readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #parkedWord: number;
+  readonly #bellWord: number;
+  readonly #bellAddress: number;
+  readonly #enclaveBell: number;
+  /** Answers that found the ring full, four words each; bounded by the calls that may be in flight. */
+  #overflow: number[] = [];
+  #rung = 0;
+  /** How often the enclave had to be woken. */
+  wakes = 0;
+
+  /** `enclaveBell` is the descriptor that wakes the enclave thread's event loop. */
+  constructor(boundary: SharedMapping, layout: ChannelLayout, enclaveBell: number, start: number) {
+    this.#words = new Int32Array(boundary.buffer);
+    this.#writer = new CompletionWriter({
+      words: this.#words,
+      entries: layout.completionRing,
+      size: RING_ENTRIES,
+      taken: layout.completionsTaken,
+      start,
+    });
+    this.#parkedWord = layout.enclaveParked >> 2;
+    this.#bellWord = layout.bell >> 2;
+    this.#bellAddress = boundary.address + layout.bell;
+    this.#enclaveBell = enclaveBell;
+  }
+
+  complete(id: number, result: number, extra0: number, extra1: number): void {
+    if (this.#overflow.length > 0 || !this.#writer.hasRoom()) {
+      this.#overflow.push(id, result, extra0, extra1);
+      return;
+    }
+    this.#writer.write(id, result, extra0, extra1);
+    const parked = Atomics.load(this.#words, this.#parkedWord);
+    if (parked !== Parked.awake && parked !== this.#rung) this.#ring(parked);
+  }
+
+  /** Whether answers wait for room in the ring. */
+  get overflowing(): boolean {
+    return this.#overflow.length > 0;
+  }
+
+  /** Moves waiting answers into the ring as far as they fit. */
+  flush(): void {
+    const waiting = this.#overflow;
+    let index = 0;
+    while (index < waiting.length && this.#writer.hasRoom()) {
+      this.#writer.write(
+        waiting[index] as number,
+        waiting[index + 1] as number,
+        waiting[index + 2] as number,
+        waiting[index + 3] as number,
+      );
+      index += 4;
+    }
+    this.#overflow = waiting.slice(index);
+    this.wake();
+  }
+
+  /** Wakes the enclave thread if it sleeps. */
+  wake(): void {
+    const parked = Atomics.load(this.#words, this.#parkedWord);
+    if (parked !== Parked.awake) this.#ring(parked);
+  }
+
+  /** One sleep is woken once; a word the enclave made up costs a needless system call at most. */
+  #ring(parked: number): void {
+    this.#rung = parked;
+    this.wakes++;
+    if ((parked & 3) === Parked.onFutex) {
+      Atomics.store(this.#words, this.#bellWord, (Atomics.load(this.#words, this.#bellWord) + 1) | 0);
+      futexWake(this.#bellAddress, 1);
+    } else signalEvent(this.#enclaveBell);
+  }
+}
