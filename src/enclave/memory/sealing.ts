@@ -21,7 +21,9 @@ export interface SealingOptions {
 /** The largest version that a page's entry holds beside one bit for its form. */
 const LAST_VERSION = 2 ** 52 - 1;
 const SUB_PAGES = PAGE_BYTES / SUB_PAGE_BYTES;
-const SEALED_SUB_PAGE_BYTES: number = SUB_PAGE_BYTES + TAG_BYTES;
+/** Bytes of a sealed page and of a sealed sub-page, with the tag. */
+export const SEALED_PAGE: number = PAGE_BYTES + TAG_BYTES;
+export const SEALED_SUB_PAGE: number = SUB_PAGE_BYTES + TAG_BYTES;
 
 export function drawMasterKey(state: SealingState): void {
   randomFillSync(state.master);
@@ -89,7 +91,7 @@ export class PageSealer {
   sealSubPages(page: number, version: number, input: number, output: number): void {
     const cipher = this.#cipherOf(version);
     for (let index = 0; index < SUB_PAGES; index++) {
-      const to = output + index * SEALED_SUB_PAGE_BYTES;
+      const to = output + index * SEALED_SUB_PAGE;
       this.#prepare(page * SUB_PAGES + index, version);
       cipher.seal(this.#nonceAt, input + index * SUB_PAGE_BYTES, SUB_PAGE_BYTES, to, to + SUB_PAGE_BYTES);
     }
@@ -97,7 +99,7 @@ export class PageSealer {
 
   openSubPages(page: number, version: number, input: number, output: number): boolean {
     for (let index = 0; index < SUB_PAGES; index++) {
-      const from = input + index * SEALED_SUB_PAGE_BYTES;
+      const from = input + index * SEALED_SUB_PAGE;
       if (!this.openSubPage(page, index, version, from, output + index * SUB_PAGE_BYTES)) {
         return this.#wipe(output, PAGE_BYTES);
       }
@@ -160,8 +162,5 @@ export class PageSealer {
 
 /** Where a sub-page lies in its page's slot. */
 export function subPagePosition(index: number): number {
-  return index * SEALED_SUB_PAGE_BYTES;
+  return index * SEALED_SUB_PAGE;
 }
-
-export const SUB_PAGES_PER_PAGE: number = SUB_PAGES;
-export const SEALED_SUB_PAGE: number = SEALED_SUB_PAGE_BYTES;
