@@ -95,6 +95,27 @@ export class HostViolation extends SgxioError {
   }
 }
 
+/** The enclave's own memory was used wrongly (freed twice, used after free) or there is none left. */
+export class MemoryError extends SgxioError {}
+
+/**
+ * A page that came back from the backing store is not what was stored there. Never retried: the heap serves
+ * what it holds in private memory, and nothing more.
+ */
+export class PageTamperedError extends SgxioError {
+  /** The page's number in the backing store. */
+  readonly page: number;
+
+  constructor(page: number, options?: ErrorOptions) {
+    super(
+      'SGXIO_PAGE_TAMPERED',
+      `page ${page} of the backing store is not what was stored there; stop the enclave`,
+      options,
+    );
+    this.page = page;
+  }
+}
+
 /** What the operating system answered, in the shape that Node's own errors have. */
 export class SystemError extends Error {
   readonly code: string;
