@@ -1,5 +1,6 @@
-import { SgxioError } from '../errors.ts';
+import { InvalidArgumentError, SgxioError } from '../errors.ts';
 import { PAGE_BYTES } from '../limits.ts';
+import { type AesGcm, createAesGcm } from '../linux/openssl.ts';
 
 /** A piece of this enclave's private memory: bytes that no other process can read, root's included. */
 export interface PrivateRegion {
@@ -33,4 +34,19 @@ export function takePrivateMemory(bytes: number): PrivateRegion {
   const region = { address: base + used, bytes: new Uint8Array(buffer, used, rounded) };
   used += rounded;
   return region;
+}
+
+/**
+ * AES-GCM with a key that lies in private memory, over all of this enclave's private memory: operands are
+ * offsets from its start, which is where `region.bytes.byteOffset` counts from. The key has 16 or 32 bytes.
+ */
+export function createPrivateCipher(key: Uint8Array<ArrayBuffer>): AesGcm {
+  if (key.buffer !== buffer || (key.length !== 16 && key.length !== 32)) {
+    throw new InvalidArgumentError(
+      'a private cipher needs a key of 16 or 32 bytes that lies in private memory',
+    );
+  }
+  const cipher = createAesGcm({ address: base, buffer }, key.length);
+  cipher.setKey(key.byteOffset);
+  return cipher;
 }

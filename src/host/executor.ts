@@ -4,8 +4,10 @@ import { CALL_KINDS, CallKind } from '../boundary/kinds.ts';
 import type { CompletionSink } from '../boundary/port.ts';
 import type { Request } from '../boundary/ring.ts';
 import { HANDLES_MAX, PAYLOAD_MAX } from '../limits.ts';
+import { privateAddress } from '../linux/addresses.ts';
 import { createEpoll, EventBuffer, waitForEvents } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
+import { copyMemory } from '../linux/memory.ts';
 import { Deadlines } from './deadlines.ts';
 
 const { EBADF, ECANCELED, EINVAL, EMFILE, ENOSYS, ETIMEDOUT } = constants.errno;
@@ -92,6 +94,16 @@ export class Executor {
   /** The address of a payload that {@link execute} has checked. */
   address(payload: number): number {
     return this.#base + payload;
+  }
+
+  /** Copies `length` bytes of `view` from `offset` to a payload's address, for services of the host's own. */
+  fill(address: number, view: Uint8Array<ArrayBuffer>, offset: number, length: number): void {
+    copyMemory(address, privateAddress(view) + offset, length);
+  }
+
+  /** Copies `length` bytes from a payload's address into `view` at `offset`. */
+  take(address: number, view: Uint8Array<ArrayBuffer>, offset: number, length: number): void {
+    copyMemory(privateAddress(view) + offset, address, length);
   }
 
   complete(id: number, result: number, extra0 = 0, extra1 = 0): void {
