@@ -18,7 +18,7 @@ const ROOMS: ReadonlyMap<string, readonly string[]> = new Map([
   ['src/boundary/', BASE],
   ['src/image/build.ts', [...BASE, 'src/image/', 'src/boundary/']],
   ['src/image/', [...BASE, 'src/boundary/']],
-  ['src/enclave/', [...BASE, 'src/boundary/', 'src/linux/', 'src/image/', 'src/enclave.ts']],
+  ['src/enclave/', [...BASE, 'src/enclave.ts', 'src/boundary/', 'src/linux/', 'src/image/']],
   ['src/enclave.ts', [...BASE, 'src/boundary/', 'src/enclave/']],
   ['src/host/', [...BASE, 'src/boundary/', 'src/linux/', 'src/image/', 'src/image/build.ts']],
   ['src/index.ts', [...BASE, 'src/boundary/', 'src/host/', 'src/image/', 'src/image/build.ts']],

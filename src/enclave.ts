@@ -10,8 +10,12 @@ export {
 } from './enclave/net.ts';
 export { CompletionQueue, Operation } from './enclave/operations.ts';
 export { Poller, type Ready } from './enclave/poller.ts';
-export { createPrivateCipher, type PrivateRegion, takePrivateMemory } from './enclave/private-memory.ts';
+export {
+  type AesGcm,
+  createPrivateCipher,
+  type PrivateRegion,
+  takePrivateMemory,
+} from './enclave/private-memory.ts';
 export { bareExchanges, ping, pingAsync } from './enclave/probe.ts';
 export type { AsyncCallOptions, CallOptions } from './enclave/transfer.ts';
 export * from './errors.ts';
-export type { AesGcm } from './linux/openssl.ts';

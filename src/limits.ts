@@ -41,22 +41,22 @@ export const PAYLOAD_MAX = 1_048_576;
 export const IMAGE_BYTES_MAX = 33_554_432;
 
 /** Descriptors of a locked-down process: the filter compares one by one, and its jumps reach 255 instructions. */
-export const MAX_KEPT_DESCRIPTORS = 100;
+export const KEPT_DESCRIPTORS_MAX = 100;
 
 /** Fits twice over into the locked memory of 8 MiB that an ordinary user often has. */
-export const DEFAULT_PRIVATE_MEMORY_BYTES = 1_048_576;
+export const PRIVATE_MEMORY_BYTES_DEFAULT = 1_048_576;
 /** The longest typed array that all supported versions of Node make. */
-export const MAX_PRIVATE_MEMORY_BYTES = 4_294_967_296;
-/** Each thread has a channel and polls: more than this no machine at hand runs at once. */
-export const MAX_THREADS = 64;
+export const PRIVATE_MEMORY_BYTES_MAX = 4_294_967_296;
+/** Threads of one enclave: each has a channel of its own and polls. */
+export const THREADS_MAX = 16;
 /** Names of images stand in messages, process lists and file names. */
-export const MAX_NAME_LENGTH = 64;
+export const NAME_LENGTH_MAX = 64;
 /** Grants of one kind: they are compared one by one. */
-export const MAX_GRANTS = 256;
-/** Input is configuration; data goes through launches and files. */
-export const MAX_INPUT_BYTES = 65_536;
+export const GRANTS_MAX = 256;
+/** Characters of all input as JSON: it is configuration; data goes through launches and files. */
+export const INPUT_LENGTH_MAX = 65_536;
 /** A manifest holds input and grants. */
-export const MAX_MANIFEST_BYTES = 262_144;
+export const MANIFEST_BYTES_MAX = 262_144;
 /** A bundled program: it crosses the boundary once and is compiled at start. */
 export const MAX_CODE_BYTES = 16_777_216;
 
@@ -84,3 +84,4 @@ export const SEALS_PER_KEY: number = 2 ** 32;
 export const MINIMUM_CACHE_FRAMES = 6;
 /** What the tables hold for each frame, the largest policy included; 64 is checked when they are laid out. */
 export const FRAME_TABLE_BYTES = 64;
+export const CODE_BYTES_MAX = 16_777_216;

@@ -2,6 +2,8 @@ import { InvalidArgumentError, SgxioError } from '../errors.ts';
 import { PAGE_BYTES } from '../limits.ts';
 import { type AesGcm, createAesGcm } from '../linux/openssl.ts';
 
+export type { AesGcm };
+
 /** A piece of this enclave's private memory: bytes that no other process can read, root's included. */
 export interface PrivateRegion {
   readonly address: number;

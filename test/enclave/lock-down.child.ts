@@ -12,6 +12,7 @@ import { runInNewContext } from 'node:vm';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { gzip } from 'node:zlib';
 import { leave, lockDown } from '../../src/enclave/lock-down.ts';
+import { loadProgram } from '../../src/enclave/program.ts';
 import { addressOf, declare, lastErrno } from '../../src/linux/ffi.ts';
 import { createSecretMemory } from '../../src/linux/memory.ts';
 import { runtimeDescriptors } from '../../src/linux/process.ts';
@@ -161,6 +162,13 @@ const WORKS: Readonly<Record<string, Attempt>> = {
     const { port1, port2 } = new MessageChannel();
     port1.postMessage('hello');
     return new Promise((resolve) => port2.once('message', resolve));
+  },
+  'a program and the modules that compute': () => {
+    const names = 'assert async_hooks buffer crypto events path perf_hooks stream timers url util zlib'.split(
+      ' ',
+    );
+    const code = names.map((name) => `require('node:${name}');`).join('');
+    return loadProgram(`${code} exports.answer = 42;`, new Map())['answer'];
   },
   'standard error': () => process.stderr.write(''),
   'secret memory': () => new Uint8Array(secret.buffer).reduce((sum, byte) => sum + byte, 0),

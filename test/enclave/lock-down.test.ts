@@ -27,6 +27,7 @@ const WORKS: Readonly<Record<string, unknown>> = {
   'a wait with a time-out': 'timed-out',
   clocks: true,
   'a message port': 'hello',
+  'a program and the modules that compute': 42,
   'standard error': true,
   'secret memory': 7 * 4096,
 };
