@@ -3,11 +3,12 @@ import process from 'node:process';
 import { Command, CommanderError } from 'commander';
 import { SgxioError, SystemError } from '../errors.ts';
 import { RUNTIME_VERSION } from '../image/manifest.ts';
+import { addBench } from './bench.ts';
 import { addBuild } from './build.ts';
 import { addDoctor } from './doctor.ts';
 import { addInspect } from './inspect.ts';
 
-const COMMANDS: readonly ((program: Command) => void)[] = [addBuild, addInspect, addDoctor];
+const COMMANDS: readonly ((program: Command) => void)[] = [addBuild, addInspect, addBench, addDoctor];
 /** What a user's mistake ends with. A defect of this program ends with 1 and a stack trace. */
 const MISTAKE = 2;
 
