@@ -93,9 +93,6 @@ function work(items: number, requests: number): WireWork {
 /** Played first and not counted: code that was not yet compiled would be timed as if it were the boundary. */
 const warmUp: WireWork = work(8, 20_000);
 
-/** Played first and not counted: code that was not yet compiled would be timed as if it were the boundary. */
-const warmUp: WireWork = work(8, 20_000);
-
 /** How many steps {@link parameterServerSuite} tells of. */
 export const PARAMETER_SERVER_STEPS: number = ROUNDS * contenders.length;
 
