@@ -9,7 +9,7 @@ import { EnclaveError, HostViolation, ImageError } from '../errors.ts';
 import { decodeImage, type Image } from '../image/image.ts';
 import { FAILURE_TEXT_MAX, IMAGE_BYTES_MAX } from '../limits.ts';
 import { drainEvent } from '../linux/events.ts';
-import { createSecretMemory, mapShared, type SharedMapping } from '../linux/memory.ts';
+import { createSecretMemory, isSealed, mapShared, type SharedMapping } from '../linux/memory.ts';
 import { watchDescriptor } from '../linux/watch.ts';
 import { Calls } from './calls.ts';
 import { LaunchServer } from './launches.ts';
@@ -53,12 +53,16 @@ function run(
   words: Int32Array<SharedArrayBuffer>,
   fail: (error: unknown) => never,
 ): void {
+  if (!isSealed(BootDescriptor.boundary, boundary.buffer.byteLength)) {
+    throw new HostViolation('the boundary is not sealed, so that the host could take it away');
+  }
   const image = readImage(boot, boundary, words);
   setPrivateMemory(createSecretMemory(image.manifest.privateMemoryBytes));
   const calls = new Calls(new WaitPolicy(boot.strategy !== 'exit'));
   const port = environment.connect(boundary, calls, image);
   calls.connect(port);
   const stopRequested = (): boolean => Atomics.load(words, CONTROL.stopRequested >> 2) !== 0;
+  calls.onViolation = fail;
   calls.checkStop = () => {
     if (stopRequested())
       throw new EnclaveError('SGXIO_ENCLAVE_STOPPED', 'the host asked the enclave to stop');

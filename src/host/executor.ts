@@ -3,14 +3,14 @@ import type { Grants } from '../boundary/grants.ts';
 import { CALL_KINDS, CallKind } from '../boundary/kinds.ts';
 import type { CompletionSink } from '../boundary/port.ts';
 import type { Request } from '../boundary/ring.ts';
-import { HANDLES_MAX, PAYLOAD_MAX } from '../limits.ts';
+import { CALLS_IN_FLIGHT_MAX, HANDLES_MAX, PAYLOAD_MAX } from '../limits.ts';
 import { privateAddress } from '../linux/addresses.ts';
 import { createEpoll, EventBuffer, waitForEvents } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import { copyMemory } from '../linux/memory.ts';
 import { Deadlines } from './deadlines.ts';
 
-const { EBADF, ECANCELED, EINVAL, EMFILE, ENOSYS, ETIMEDOUT } = constants.errno;
+const { EAGAIN, EBADF, ECANCELED, EINVAL, EMFILE, ENOSYS, ETIMEDOUT } = constants.errno;
 const EVENTS_A_POLL = 256;
 
 /** Something that the enclave holds a handle of. */
@@ -54,7 +54,9 @@ export class Executor {
   readonly #watched: (Watched | undefined)[] = [];
   readonly #events = new EventBuffer(EVENTS_A_POLL);
   readonly #pending = new Map<number, Pending>();
-  readonly #deadlines = new Deadlines<Pending>();
+  readonly #deadlines: Deadlines<Pending> = new Deadlines(
+    (pending) => this.#pending.get(pending.id) === pending,
+  );
 
   /**
    * Payloads are offsets from `base` below `payloadEnd`: a channel's arena, or all of the address space
@@ -110,8 +112,16 @@ export class Executor {
     this.#sink.complete(id, result, extra0, extra1);
   }
 
-  /** Keeps a call until it is answered, withdrawn or, when `timeout` (milliseconds) is not negative, late. */
+  /**
+   * Keeps a call until it is answered, withdrawn or, when `timeout` (milliseconds) is not negative, late. One
+   * more than an honest enclave has in flight, or a second of the same id, is withdrawn and fails at once.
+   */
   wait(pending: Pending, timeout: number): void {
+    if (this.#pending.size >= CALLS_IN_FLIGHT_MAX || this.#pending.has(pending.id)) {
+      pending.withdraw(this);
+      this.complete(pending.id, -EAGAIN);
+      return;
+    }
     this.#pending.set(pending.id, pending);
     if (timeout >= 0) this.#deadlines.add(pending, timeout);
   }

@@ -77,13 +77,14 @@ export class Worker {
 
   /** Serves what is there and says how much it was. */
   #serve(): number {
+    if (this.#sink.overflowing) this.#sink.flush();
     const request = this.#request;
     let served = 0;
-    while (served < BATCH && this.#reader.read(request)) {
+    // An enclave that takes no answers is given none: what waits here stays within what is in flight.
+    while (served < BATCH && !this.#sink.overflowing && this.#reader.read(request)) {
       served++;
       this.#executor.execute(request);
     }
-    if (this.#sink.overflowing) this.#sink.flush();
     if (served === BATCH && this.#executor.pendingCount > 0) this.#executor.poll(0);
     return served;
   }
@@ -107,7 +108,7 @@ export class Worker {
   /** True when a submission or an event came within that many polls. */
   #poll(polls: number): boolean {
     for (let count = 1; count <= polls; count++) {
-      if (this.#reader.waiting()) return true;
+      if (this.#sink.overflowing ? this.#sink.hasRoom() : this.#reader.waiting()) return true;
       if (count % POLLS_A_LOOK === 0 && this.#executor.pendingCount > 0 && this.#executor.poll(0) > 0)
         return true;
     }
@@ -119,7 +120,7 @@ export class Worker {
     this.#sleeps = (this.#sleeps & 0x3fff_ffff) + 1;
     this.#reader.acknowledge();
     Atomics.store(this.#words, this.#parkedWord, this.#sleeps);
-    if (!this.#reader.waiting() && Atomics.load(this.#stop, 0) === 0) {
+    if ((this.#sink.overflowing || !this.#reader.waiting()) && Atomics.load(this.#stop, 0) === 0) {
       this.parks++;
       this.#executor.poll(this.#sink.overflowing ? OVERFLOW_MILLISECONDS : -1);
     }
