@@ -1,5 +1,6 @@
 /** What a program inside an enclave imports, as `sgxio/enclave`. */
 export { monotonicTime, wallTime } from './enclave/clock.ts';
+export { launchable, type StandardSchema } from './enclave/launchable.ts';
 export {
   Connection,
   connect,
@@ -14,8 +15,11 @@ export {
   type AesGcm,
   createPrivateCipher,
   type PrivateRegion,
+  sharedRegion,
   takePrivateMemory,
 } from './enclave/private-memory.ts';
 export { bareExchanges, ping, pingAsync } from './enclave/probe.ts';
+export { currentThread, type ThreadPlace } from './enclave/runtime.ts';
+export { type Task, tasks } from './enclave/tasks.ts';
 export type { AsyncCallOptions, CallOptions } from './enclave/transfer.ts';
 export * from './errors.ts';

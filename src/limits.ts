@@ -19,10 +19,21 @@ export const RING_ACKNOWLEDGE_EVERY = 64;
 export const CALLS_IN_FLIGHT_MAX = 16_384;
 /** Handles that one channel may hold open. */
 export const HANDLES_MAX = 32_768;
-/** Channels (enclave threads) of one enclave. */
-export const CHANNELS_MAX = 16;
-/** Launches of one enclave that may be queued or running. */
+/** Regions of private memory that threads share by name. */
+export const SHARED_REGIONS_MAX = 64;
+/** Launches of one enclave thread that are handed over and not yet answered; more wait in the host's queue. */
 export const LAUNCHES_IN_FLIGHT_MAX = 256;
+/** Entries of the rings of launches and outcomes: every launch in flight, as many cancellations, and what the
+ * reader has taken without saying so yet. */
+export const LAUNCH_RING_ENTRIES = 1024;
+/** Launches of one enclave that may wait in the host: enough to hide any hiccup, too few to fill its memory. */
+export const LAUNCHES_QUEUED_MAX = 16_384;
+/** Launches that a thread starts before its other tasks get their turn. */
+export const LAUNCHES_STARTED_MAX = 32;
+/** Arguments and outcomes up to this size lie together, so that many launches touch few pages. */
+export const LAUNCH_SMALL_PAYLOAD_MAX = 256;
+/** Functions that a program may export. */
+export const EXPORTS_MAX = 1024;
 /** Bytes of the encoded arguments of one launch, and of its encoded outcome; bulk data goes through copies. */
 export const LAUNCH_PAYLOAD_MAX = 65_536;
 /** The text by which an enclave that cannot start says why. */
@@ -58,7 +69,6 @@ export const INPUT_LENGTH_MAX = 65_536;
 /** A manifest holds input and grants. */
 export const MANIFEST_BYTES_MAX = 262_144;
 /** A bundled program: it crosses the boundary once and is compiled at start. */
-export const MAX_CODE_BYTES = 16_777_216;
 
 /** A part of a page that is sealed by itself where reads are sparse (Eleos, 3.2: direct access). */
 export const SUB_PAGE_BYTES = 1024;

@@ -93,7 +93,13 @@ export class InProcessHost implements HostSide, Port {
       fail,
     });
     this.calls.onWaiter = () => this.#loop.wake();
-    setRuntime({ calls: this.calls, loop: this.#loop, grants: NO_GRANTS, words });
+    setRuntime({
+      calls: this.calls,
+      loop: this.#loop,
+      grants: NO_GRANTS,
+      words,
+      thread: { index: 0, count: 1 },
+    });
     performance.now = () => this.#now.call(performance) + this.#skipped;
   }
 
