@@ -13,7 +13,7 @@ import {
  * the number of channels; nothing of it is ever read from shared memory.
  *
  *     control page | launch ring | outcome ring | launch payloads | outcome payloads | channel 0 | channel 1 | …
- *     channel:  enclave's words | host's words | submission ring | completion ring | arena
+ *     channel:  enclave's words | host's words | enclave's counters | submission ring | completion ring | arena
  */
 export const SUBMISSION_BYTES = 64;
 export const COMPLETION_BYTES = 32;
@@ -64,7 +64,8 @@ export const LAUNCHES: {
 };
 
 const HOST_WORDS = 1024;
-const SUBMISSION_RING: number = PAGE_BYTES;
+const COUNTERS: number = PAGE_BYTES;
+const SUBMISSION_RING: number = 2 * PAGE_BYTES;
 const COMPLETION_RING: number = SUBMISSION_RING + RING_ENTRIES * SUBMISSION_BYTES;
 const ARENA: number = COMPLETION_RING + RING_ENTRIES * COMPLETION_BYTES;
 
@@ -83,6 +84,8 @@ export interface ChannelLayout {
   readonly hostParked: number;
   /** Written by the host: counts its wake-ups; the word that a waiting enclave thread sleeps on. */
   readonly bell: number;
+  /** Written by the enclave: what it says that it has counted; see {@link Counters}. */
+  readonly counters: number;
   readonly submissionRing: number;
   readonly completionRing: number;
   readonly arena: number;
@@ -99,6 +102,7 @@ export function channelLayout(channel: number): ChannelLayout {
     submissionsTaken: base + HOST_WORDS,
     hostParked: base + HOST_WORDS + WORD_STRIDE_BYTES,
     bell: base + HOST_WORDS + 2 * WORD_STRIDE_BYTES,
+    counters: base + COUNTERS,
     submissionRing: base + SUBMISSION_RING,
     completionRing: base + COMPLETION_RING,
     arena: base + ARENA,

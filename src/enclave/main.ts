@@ -10,7 +10,7 @@ import { start } from './start.ts';
 start(JSON.parse(process.argv[2] as string) as Boot, {
   connect: (boundary, calls) => {
     const { hostBell, enclaveBell } = bellsOf(0);
-    return new RingPort(boundary, channelLayout(0), hostBell, enclaveBell, calls);
+    return new RingPort(boundary, channelLayout(0), hostBell, enclaveBell, calls, calls.counters);
   },
   lockDown: (keep) => lockDown({ keep }),
   leave,

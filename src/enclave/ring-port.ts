@@ -1,3 +1,4 @@
+import { Count, type Counters } from '../boundary/counters.ts';
 import { type ChannelLayout, Parked } from '../boundary/layout.ts';
 import type { CompletionSink, Port } from '../boundary/port.ts';
 import { CompletionReader, SubmissionWriter } from '../boundary/ring.ts';
@@ -27,9 +28,7 @@ export class RingPort implements Port {
   /** The sleep of the host that was ended last; each has a number of its own. */
   #rung = 0;
   #sleeps = 0;
-  /** How often the host had to be woken, and how often this side slept. */
-  wakes = 0;
-  parks = 0;
+  readonly #counters: Counters;
 
   readonly bell: number;
 
@@ -40,6 +39,7 @@ export class RingPort implements Port {
     hostBell: number,
     bell: number,
     sink: CompletionSink,
+    counters: Counters,
   ) {
     const words = new Int32Array(boundary.buffer);
     this.#words = words;
@@ -63,6 +63,7 @@ export class RingPort implements Port {
     this.#hostBell = hostBell;
     this.bell = bell;
     this.#sink = sink;
+    this.#counters = counters;
   }
 
   submit(
@@ -79,7 +80,7 @@ export class RingPort implements Port {
     a5: number,
     timeout: number,
   ): void {
-    while (!this.#writer.hasRoom()) this.#makeRoom();
+    if (!this.#writer.hasRoom()) this.#makeRoom();
     this.#writer.write(kind, id, handle, payload, length, a0, a1, a2, a3, a4, a5, timeout);
     const parked = Atomics.load(this.#words, this.#hostParkedWord);
     if (parked !== 0 && parked !== this.#rung) this.#ringHost(parked);
@@ -87,14 +88,17 @@ export class RingPort implements Port {
 
   /** A full ring: the worker is behind, or sleeps for want of room to answer. */
   #makeRoom(): void {
-    if (this.poll() === 0) yieldProcessor();
-    const parked = Atomics.load(this.#words, this.#hostParkedWord);
-    if (parked !== 0 && parked !== this.#rung) this.#ringHost(parked);
+    this.#counters.add(Count.ringFull);
+    do {
+      if (this.poll() === 0) yieldProcessor();
+      const parked = Atomics.load(this.#words, this.#hostParkedWord);
+      if (parked !== 0 && parked !== this.#rung) this.#ringHost(parked);
+    } while (!this.#writer.hasRoom());
   }
 
   #ringHost(parked: number): void {
     this.#rung = parked;
-    this.wakes++;
+    this.#counters.add(Count.wakes);
     signalEvent(this.#hostBell);
   }
 
@@ -112,7 +116,7 @@ export class RingPort implements Port {
     const bell = Atomics.load(this.#words, this.#bellWord);
     this.#parkAs(Parked.onFutex);
     if (!this.#reader.waiting()) {
-      this.parks++;
+      this.#counters.add(Count.parks);
       futexWait(this.#address + this.#bellWord * 4, bell, Math.min(milliseconds, PARK_MILLISECONDS_MAX));
     }
     Atomics.store(this.#words, this.#enclaveParkedWord, Parked.awake);
@@ -121,7 +125,7 @@ export class RingPort implements Port {
   parkOnBell(): boolean {
     this.#parkAs(Parked.onDescriptor);
     if (this.#reader.waiting()) return true;
-    this.parks++;
+    this.#counters.add(Count.parks);
     return false;
   }
 

@@ -1,5 +1,6 @@
 import process from 'node:process';
 import { type Boot, BootDescriptor, bellsOf } from '../boundary/boot.ts';
+import { COUNTERS } from '../boundary/counters.ts';
 import { parseGrants } from '../boundary/grants.ts';
 import { boundaryBytes, CONTROL, channelLayout, EnclaveState } from '../boundary/layout.ts';
 import { PollingLoop } from '../boundary/polling-loop.ts';
@@ -63,6 +64,8 @@ function run(
     if (stopRequested())
       throw new EnclaveError('SGXIO_ENCLAVE_STOPPED', 'the host asked the enclave to stop');
   };
+  const shown = new Float64Array(boundary.buffer, channelLayout(0).counters, COUNTERS);
+  calls.report = () => shown.set(calls.counters.cells);
   const exports = new Map<string, (...values: never[]) => unknown>();
   const launches = new LaunchServer(boundary, BootDescriptor.outcomeBell, exports);
   const policy = new WaitPolicy(boot.strategy !== 'exit');
@@ -77,7 +80,10 @@ function run(
       return port.poll() + launches.poll();
     },
     awaits: () => true,
-    park: () => launches.park() || port.parkOnBell(),
+    park: () => {
+      calls.report();
+      return launches.park() || port.parkOnBell();
+    },
     unpark: () => {
       launches.unpark();
       port.unpark();

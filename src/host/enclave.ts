@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import { type Boot, type Strategy, strategies } from '../boundary/boot.ts';
 import { parseGrants } from '../boundary/grants.ts';
 import { boundaryBytes, CONTROL, channelLayout, EnclaveState } from '../boundary/layout.ts';
@@ -12,8 +11,11 @@ import { closeDescriptor, createEvent, futexWake, signalEvent } from '../linux/e
 import { check } from '../linux/ffi.ts';
 import { createSealedMemory, discardShared, mapShared, type SharedMapping } from '../linux/memory.ts';
 import type { ServiceModule } from './custom-services.ts';
+import { diagnostics } from './diagnostics.ts';
 import { Launcher } from './launcher.ts';
-import type { WorkerData } from './worker-main.ts';
+import { type MetricsRegistry, registerEnclave } from './metrics.ts';
+import { type EnclaveStatistics, readStatistics } from './statistics.ts';
+import { type WorkerSettings, WorkerThread } from './worker-thread.ts';
 
 /** How an enclave is created. */
 export interface EnclaveOptions {
@@ -55,17 +57,22 @@ export class Enclave {
   readonly #child: ChildProcess;
   readonly #descriptors: readonly number[];
   readonly #launcher: Launcher;
-  readonly #workers: Worker[] = [];
+  readonly #workers: WorkerThread[] = [];
   readonly #stopWorkers = new Int32Array(new SharedArrayBuffer(4));
   #ended: EnclaveError | undefined;
+  #finalStatistics: EnclaveStatistics | undefined;
   /** Settles when the process has ended and everything it used is given back. */
   readonly exited: Promise<EnclaveExit>;
   readonly measurement: string;
+  /** The name in the image's manifest. */
+  readonly name: string;
 
   /** Starts an enclave from an image; resolves once its program waits for launches. */
   static async create(image: Image, options: EnclaveOptions = {}): Promise<Enclave> {
     const enclave = new Enclave(image, options);
+    const began = performance.now();
     await enclave.#ready(options.startTimeout ?? START_MILLISECONDS);
+    diagnostics.enclaveReady.publish({ enclave, milliseconds: performance.now() - began });
     return enclave;
   }
 
@@ -82,6 +89,7 @@ export class Enclave {
     this.#words = new Int32Array(this.#boundary.buffer);
     this.#putImage(image);
     this.measurement = image.measurement;
+    this.name = image.manifest.name;
     const bells = Array.from({ length: 3 }, () => check(createEvent(), 'eventfd'));
     const [outcomeBell, hostBell, enclaveBell] = bells as [number, number, number];
     this.#descriptors = bells;
@@ -108,6 +116,8 @@ export class Enclave {
     }
     this.#launcher = new Launcher(this.#boundary, enclaveBell, outcomeBell);
     this.exited = this.#watchExit();
+    const { measurement } = this;
+    diagnostics.enclaveStart.publish({ enclave: this, measurement, strategy, pid: this.pid });
   }
 
   #putImage(image: Image): void {
@@ -119,13 +129,8 @@ export class Enclave {
     Atomics.store(this.#words, CONTROL.imageBytes >> 2, encoded.length);
   }
 
-  #startWorker(data: WorkerData): void {
-    const worker = new Worker(new URL('./worker-main.js', import.meta.url), { workerData: data });
-    worker.unref();
-    worker.on('error', (cause) => {
-      this.#fail(new EnclaveError('SGXIO_ENCLAVE_FAILED', 'a host worker died', { cause }));
-    });
-    this.#workers.push(worker);
+  #startWorker(settings: WorkerSettings): void {
+    this.#workers.push(new WorkerThread(settings, (error) => this.#fail(error)));
   }
 
   async #ready(milliseconds: number): Promise<void> {
@@ -187,15 +192,17 @@ export class Enclave {
     this.#fail(this.#reason(exit));
     await this.#endWorkers();
     for (const descriptor of this.#descriptors) closeDescriptor(descriptor);
+    this.#finalStatistics = this.stats();
     discardShared(this.#boundary);
+    diagnostics.enclaveExit.publish({ enclave: this, ...exit, reason: this.#ended });
     return exit;
   }
 
   async #endWorkers(): Promise<void> {
     Atomics.store(this.#stopWorkers, 0, 1);
-    const ends = this.#workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)));
+    for (const worker of this.#workers) worker.expectEnd();
     for (const bell of this.#descriptors) signalEvent(bell);
-    await Promise.all(ends);
+    await Promise.all(this.#workers.map((worker) => worker.ended));
   }
 
   /** The process of the enclave. */
@@ -209,6 +216,16 @@ export class Enclave {
    */
   launch(name: string, ...values: unknown[]): Promise<unknown> {
     return this.#launcher.launch(name, values);
+  }
+
+  /** What was counted so far, on both sides. Reading it disturbs neither. */
+  stats(): EnclaveStatistics {
+    return this.#finalStatistics ?? readStatistics(this.#boundary.buffer, 1, this.#workers);
+  }
+
+  /** Adds this enclave to the metrics of a Prometheus registry, until it ends. */
+  metrics(registry: MetricsRegistry): void {
+    registerEnclave(registry, this);
   }
 
   /** Asks the enclave to end, and ends it by force when it has not within `timeout` milliseconds. */
