@@ -17,6 +17,13 @@ export const RING_ENTRIES = 256;
 export const RING_ACKNOWLEDGE_EVERY = 64;
 /** Calls of one channel that may be in flight: 10,000 connections with a receive each, and room beside. */
 export const CALLS_IN_FLIGHT_MAX = 16_384;
+/** Of these, kept for closing and cancelling, which make room for others. */
+export const CALLS_KEPT_FOR_ENDING = 256;
+/** Deadlines that are kept before those of answered calls are looked for: fewer than that cost nothing. */
+export const DEADLINES_KEPT_MIN = 1024;
+/** Deaths of host workers, within so many seconds, that an enclave outlives: more are no accident. */
+export const WORKER_DEATHS_MAX = 8;
+export const WORKER_DEATHS_SECONDS = 10;
 /** Handles that one channel may hold open. */
 export const HANDLES_MAX = 32_768;
 /** Regions of private memory that threads share by name. */

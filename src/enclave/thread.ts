@@ -1,4 +1,5 @@
 import { type Boot, BootDescriptor, bellsOf } from '../boundary/boot.ts';
+import { COUNTERS } from '../boundary/counters.ts';
 import { parseGrants, type WrittenGrants } from '../boundary/grants.ts';
 import { type ChannelLayout, CONTROL, channelLayout, EnclaveState, ThreadState } from '../boundary/layout.ts';
 import { PollingLoop } from '../boundary/polling-loop.ts';
@@ -54,8 +55,10 @@ export class EnclaveThread {
       if (this.#stopRequested())
         throw new EnclaveError('SGXIO_ENCLAVE_STOPPED', 'the host asked the enclave to stop');
     };
+    const shown = new Float64Array(boundary.buffer, this.#layout.counters, COUNTERS);
+    calls.report = () => shown.set(calls.counters.cells);
     this.#launches = new LaunchServer(boundary, this.#layout, BootDescriptor.outcomeBell);
-    this.#loop = this.#createLoop(boot, thread, port, fail);
+    this.#loop = this.#createLoop(boot, thread, port, () => calls.report(), fail);
     calls.onWaiter = () => this.#loop.wake();
     for (const bell of new Set([bellsOf(thread).enclaveBell, port.bell])) {
       watchDescriptor(bell, () => this.#loop.wake());
@@ -69,7 +72,13 @@ export class EnclaveThread {
     });
   }
 
-  #createLoop(boot: Boot, thread: number, port: Port, fail: (error: unknown) => void): PollingLoop {
+  #createLoop(
+    boot: Boot,
+    thread: number,
+    port: Port,
+    report: () => void,
+    fail: (error: unknown) => void,
+  ): PollingLoop {
     const policy = new WaitPolicy(boot.strategy !== 'exit');
     const launches = this.#launches;
     const { enclaveBell } = bellsOf(thread);
@@ -79,7 +88,10 @@ export class EnclaveThread {
         return port.poll() + launches.poll();
       },
       awaits: () => true,
-      park: () => launches.park() || port.parkOnBell(),
+      park: () => {
+        report();
+        return launches.park() || port.parkOnBell();
+      },
       unpark: () => {
         launches.unpark();
         port.unpark();

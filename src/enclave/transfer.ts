@@ -1,4 +1,5 @@
 import { getSystemErrorName } from 'node:util';
+import { Count } from '../boundary/counters.ts';
 import { CallKind, ruleOf } from '../boundary/kinds.ts';
 import { AbortError, SgxioError, SystemError, TimeoutError } from '../errors.ts';
 import type { Calls, Waiter } from './calls.ts';
@@ -56,6 +57,7 @@ export function lend(
   if (length === 0) return 0;
   const payload = calls.port.reserve(view, offset, length);
   if (payload < 0) {
+    calls.counters.add(Count.arenaFull);
     throw new SgxioError(
       'SGXIO_CHANNEL_FULL',
       'the payload room of this thread is taken by calls in flight; await some',

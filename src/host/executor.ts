@@ -5,10 +5,11 @@ import type { CompletionSink } from '../boundary/port.ts';
 import type { Request } from '../boundary/ring.ts';
 import { CALLS_IN_FLIGHT_MAX, HANDLES_MAX, PAYLOAD_MAX } from '../limits.ts';
 import { privateAddress } from '../linux/addresses.ts';
-import { createEpoll, EventBuffer, waitForEvents } from '../linux/events.ts';
+import { closeDescriptor, createEpoll, EventBuffer, waitForEvents } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import { copyMemory } from '../linux/memory.ts';
 import { Deadlines } from './deadlines.ts';
+import { type Journal, ResourceType } from './journal.ts';
 
 const { EAGAIN, EBADF, ECANCELED, EINVAL, EMFILE, ENOSYS, ETIMEDOUT } = constants.errno;
 const EVENTS_A_POLL = 256;
@@ -17,6 +18,10 @@ const EVENTS_A_POLL = 256;
 export interface Resource {
   /** Ends it: everything that waits on it is answered first. The result is that of close(2). */
   close(executor: Executor): number;
+  /** See {@link ResourceType}; left out, it ends with its worker. */
+  readonly type?: number;
+  /** What is closed with it. */
+  readonly descriptor?: number;
 }
 
 /** Told of what epoll reports on a descriptor. */
@@ -57,10 +62,11 @@ export class Executor {
   readonly #deadlines: Deadlines<Pending> = new Deadlines(
     (pending) => this.#pending.get(pending.id) === pending,
   );
+  readonly #journal: Journal | undefined;
 
   /**
    * Payloads are offsets from `base` below `payloadEnd`: a channel's arena, or all of the address space
-   * (`base` 0) where calls are served in place.
+   * (`base` 0) where calls are served in place. A worker's executor keeps the journal of its handles.
    */
   constructor(
     handlers: Readonly<Partial<Record<keyof typeof CallKind, Handler>>>,
@@ -68,6 +74,7 @@ export class Executor {
     base: number,
     payloadEnd: number,
     sink: CompletionSink,
+    journal?: Journal,
   ) {
     this.#handlers = new Array(CALL_KINDS).fill(undefined);
     for (const [name, handler] of Object.entries(handlers)) {
@@ -79,6 +86,7 @@ export class Executor {
     this.#base = base;
     this.#payloadEnd = payloadEnd;
     this.#sink = sink;
+    this.#journal = journal;
     this.epoll = check(createEpoll(), 'epoll_create1');
   }
 
@@ -153,7 +161,23 @@ export class Executor {
       return -EMFILE;
     }
     this.#resources[handle] = resource;
+    this.#journal?.open(handle, resource.type ?? ResourceType.other, resource.descriptor ?? -1);
     return handle;
+  }
+
+  /** Notes a connection in progress: it has a descriptor and no handle yet. */
+  connecting(id: number, descriptor: number): void {
+    this.#journal?.connecting(id, descriptor);
+  }
+
+  /** Puts back what handles of a worker before this one stand for; the others below them are free. */
+  restore(resources: ReadonlyMap<number, Resource>): void {
+    const end = Math.max(-1, ...resources.keys()) + 1;
+    for (let handle = 0; handle < end; handle++) {
+      const resource = resources.get(handle);
+      this.#resources[handle] = resource;
+      if (resource === undefined) this.#freeHandles.push(handle);
+    }
   }
 
   resource(handle: number): Resource | undefined {
@@ -163,6 +187,7 @@ export class Executor {
   closeHandle(handle: number): number {
     const resource = this.#resources[handle];
     if (resource === undefined) return -EBADF;
+    this.#journal?.close(handle);
     this.#resources[handle] = undefined;
     this.#freeHandles.push(handle);
     return resource.close(this);
@@ -183,17 +208,17 @@ export class Executor {
       this.#watched[this.#events.descriptorAt(index)]?.onEvents(this, this.#events.eventsAt(index));
     }
     for (let late = this.#deadlines.takeLate(); late !== undefined; late = this.#deadlines.takeLate()) {
-      if (this.#pending.get(late.id) !== late) continue;
       late.withdraw(this);
       this.settle(late, -ETIMEDOUT);
     }
     return Math.max(count, 0);
   }
 
-  /** Closes everything; every kept call is answered with `ECANCELED`. */
+  /** Closes everything, for good; every kept call is answered with `ECANCELED`. */
   closeAll(): void {
     for (const id of [...this.#pending.keys()]) this.cancel(id, ECANCELED);
     for (let handle = 0; handle < this.#resources.length; handle++) this.closeHandle(handle);
+    closeDescriptor(this.epoll);
   }
 }
 

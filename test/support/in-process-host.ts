@@ -62,7 +62,7 @@ export class InProcessHost implements HostSide, Port {
     const { words, layout } = this;
     this.words.fill(0, layout.completionsTaken >> 2, layout.arena >> 2);
     this.calls = new Calls(new WaitPolicy(false));
-    this.port = new RingPort(mapping, layout, bell, bell, this.calls);
+    this.port = new RingPort(mapping, layout, bell, bell, this.calls, this.calls.counters);
     this.bell = bell;
     this.calls.connect(this);
     const size = RING_ENTRIES;

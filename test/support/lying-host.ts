@@ -16,6 +16,7 @@ import {
 } from '../../src/boundary/layout.ts';
 import { CompletionWriter, Request, SubmissionReader } from '../../src/boundary/ring.ts';
 import { EnclaveError } from '../../src/errors.ts';
+import { Journal } from '../../src/host/journal.ts';
 import { LaunchChannel } from '../../src/host/launch-channel.ts';
 import { Launcher } from '../../src/host/launcher.ts';
 import type { WorkerData } from '../../src/host/worker-main.ts';
@@ -235,6 +236,7 @@ export class LyingHost implements HostSide, AsyncDisposable {
       spins: true,
       services: undefined,
       stop: this.#stopWorker,
+      journal: new Journal().buffer,
     };
     this.#worker = new Worker(WORKER, { workerData: data });
     this.#worker.unref();
