@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from '../../errors.ts';
 import { PAGE_BYTES } from '../../limits.ts';
-import { Mark, type PageCache, pageOf } from './page-cache.ts';
+import { Mark } from './frame-table.ts';
+import { type PageCache, pageOf } from './page-cache.ts';
 
 /** What a pointer needs of its heap. */
 export interface PointerSpace {
