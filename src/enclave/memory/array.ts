@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from '../../errors.ts';
 import type { SecureHeap } from './heap.ts';
-import type { SecurePointer } from './pointer.ts';
+import { LARGEST_SMALL_INTEGER, type SecurePointer } from './pointer.ts';
 
 interface Arrays {
   u8: Uint8Array<ArrayBuffer>;
@@ -206,10 +206,21 @@ export class SecureArray<K extends ElementKind> implements Disposable {
     const bytes = this.#elementBytes;
     this.#forgetWindow();
     this.#pointer.link(index * bytes, writing);
-    this.#low = this.#pointer.windowStart / bytes;
-    this.#high = Math.min(this.#pointer.windowEnd / bytes, this.#length);
-    this.#writable = writing ? this.#high : 0;
-    this.#shift = this.#pointer.windowPosition / bytes - this.#low;
+    const low = this.#pointer.windowStart / bytes;
+    const high = Math.min(this.#pointer.windowEnd / bytes, this.#length);
+    const shift = this.#pointer.windowPosition / bytes - low;
+    // As in `SecurePointer`: small integers where they do.
+    if (high <= LARGEST_SMALL_INTEGER) {
+      this.#low = low | 0;
+      this.#high = high | 0;
+      this.#writable = writing ? high | 0 : 0;
+      this.#shift = shift | 0;
+    } else {
+      this.#low = low;
+      this.#high = high;
+      this.#writable = writing ? high : 0;
+      this.#shift = shift;
+    }
   }
 
   #forgetWindow(): void {
