@@ -6,6 +6,7 @@ import * as services from './enclave.ts';
 import { loadServices } from './host/custom-services.ts';
 import { Executor } from './host/executor.ts';
 import { InPlacePort } from './host/in-place-port.ts';
+import { openMounts } from './host/mounts.ts';
 import { PAGE_BYTES } from './limits.ts';
 import { exitNow } from './linux/process.ts';
 
@@ -19,13 +20,9 @@ const handlers = await loadServices(boot.services, new Int32Array(new SharedArra
 
 start(boot, {
   connect: (_boundary, calls, image) => {
-    const executor = new Executor(
-      handlers,
-      parseGrants(image.manifest.grants),
-      0,
-      Number.MAX_SAFE_INTEGER,
-      calls,
-    );
+    const grants = parseGrants(image.manifest.grants);
+    const mounts = openMounts(grants.files, boot.directories);
+    const executor = new Executor(handlers, grants, 0, Number.MAX_SAFE_INTEGER, calls, mounts);
     return new InPlacePort(executor, boot.exitNanoseconds);
   },
   lockDown: () => {},

@@ -59,3 +59,18 @@ export const MAX_INPUT_BYTES = 65_536;
 export const MAX_MANIFEST_BYTES = 262_144;
 /** A bundled program: it crosses the boundary once and is compiled at start. */
 export const MAX_CODE_BYTES = 16_777_216;
+
+/** What one call reads or writes of a file at most: a whole arena block, of which a channel has many. */
+export const FILE_TRANSFER_MAX = 65_536;
+/** PATH_MAX of Linux without its closing zero. */
+export const PATH_BYTES_MAX = 4095;
+/** Entries of a directory that are gathered into one array; a host that never ends stops here. */
+export const DIRECTORY_ENTRIES_MAX = 1_000_000;
+/** Buffers of one gathered or scattered call: IOV_MAX of Linux. */
+export const VECTORS_MAX = 1024;
+/** Threads for calls that wait for a disk: enough to keep one busy, few enough to start at once. */
+export const BLOCKING_THREADS_MAX = 8;
+/** Calls handed to those threads at one time, each with a buffer of FILE_TRANSFER_MAX; a power of two. */
+export const BLOCKING_CALLS_MAX = 64;
+/** How long such a thread waits for work before it ends, in milliseconds: starting one takes some thirty. */
+export const BLOCKING_IDLE_MILLISECONDS = 2000;

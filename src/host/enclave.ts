@@ -13,6 +13,7 @@ import { check } from '../linux/ffi.ts';
 import { createSealedMemory, discardShared, mapShared, type SharedMapping } from '../linux/memory.ts';
 import type { ServiceModule } from './custom-services.ts';
 import { Launcher } from './launcher.ts';
+import { directoriesOf } from './mounts.ts';
 import type { WorkerData } from './worker-main.ts';
 
 /** How an enclave is created. */
@@ -21,6 +22,8 @@ export interface EnclaveOptions {
   readonly strategy?: Strategy;
   /** What `exit-sgx` charges for each call, in nanoseconds. */
   readonly exitNanoseconds?: number;
+  /** The host's directory for each mount that the image is granted: `{ '/data': '/srv/data' }`. */
+  readonly directories?: Readonly<Record<string, string>>;
   /** Serves some kinds of calls in a way of the user's own. */
   readonly services?: ServiceModule;
   /** How long it may take to start, in milliseconds. */
@@ -76,6 +79,9 @@ export class Enclave {
         `there is no strategy '${strategy}'; there are ${strategies.join(', ')}`,
       );
     }
+    const grants = parseGrants(image.manifest.grants);
+    const directories = directoriesOf(grants.files, options.directories ?? {});
+    const inPlace = strategy === 'direct' || strategy === 'exit-sgx';
     const bytes = boundaryBytes(1);
     const memory = createSealedMemory('sgxio-boundary', bytes);
     this.#boundary = mapShared(memory, bytes);
@@ -90,17 +96,19 @@ export class Enclave {
       measurement: image.measurement,
       strategy,
       exitNanoseconds: options.exitNanoseconds ?? 0,
+      directories: inPlace ? directories : [],
       services: options.services,
     };
     this.#child = startProcess(boot, [memory, ...bells]);
     closeDescriptor(memory);
-    if (strategy === 'exitless' || strategy === 'exit') {
+    if (!inPlace) {
       this.#startWorker({
         buffer: this.#boundary.buffer,
         channel: 0,
         hostBell,
         enclaveBell,
-        grants: parseGrants(image.manifest.grants),
+        grants,
+        directories,
         spins: strategy === 'exitless',
         services: options.services,
         stop: this.#stopWorkers,

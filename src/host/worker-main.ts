@@ -12,4 +12,4 @@ export type WorkerData = Omit<WorkerOptions, 'boundary' | 'handlers'> & {
 const { buffer, services, ...options } = workerData as WorkerData;
 const boundary = { buffer, address: addressOf(new Uint8Array(buffer)) };
 const handlers = await loadServices(services, new Int32Array(buffer));
-new Worker({ ...options, boundary, handlers }).run();
+await new Worker({ ...options, boundary, handlers }).run();

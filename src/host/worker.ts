@@ -8,6 +8,8 @@ import { addToEpoll, drainEvent, EPOLLIN, yieldProcessor } from '../linux/events
 import { check } from '../linux/ffi.ts';
 import type { SharedMapping } from '../linux/memory.ts';
 import { Executor, type Handler } from './executor.ts';
+import { closeMounts, openMounts } from './mounts.ts';
+import { Pool } from './pool.ts';
 import { RingSink } from './ring-sink.ts';
 
 /** Submissions served in a row before events are looked at. */
@@ -25,6 +27,8 @@ export interface WorkerOptions {
   /** Wakes the enclave thread's event loop. */
   readonly enclaveBell: number;
   readonly grants: Grants;
+  /** The directory of the host for each grant of files. */
+  readonly directories: readonly string[];
   readonly handlers: Readonly<Partial<Record<CallKindName, Handler>>>;
   /** Whether to poll before sleeping. */
   readonly spins: boolean;
@@ -37,6 +41,7 @@ export class Worker {
   readonly #reader: SubmissionReader;
   readonly #sink: RingSink;
   readonly #executor: Executor;
+  readonly #pool: Pool;
   readonly #policy: WaitPolicy;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #parkedWord: number;
@@ -57,7 +62,11 @@ export class Worker {
       taken: layout.submissionsTaken,
     });
     this.#sink = new RingSink(boundary, layout, enclaveBell, 0);
-    this.#executor = new Executor(handlers, grants, boundary.address + layout.arena, ARENA_BYTES, this.#sink);
+    const mounts = openMounts(grants.files, options.directories);
+    const arena = boundary.address + layout.arena;
+    this.#executor = new Executor(handlers, grants, arena, ARENA_BYTES, this.#sink, mounts);
+    this.#pool = new Pool(this.#executor);
+    this.#executor.blocking = this.#pool;
     this.#policy = new WaitPolicy(options.spins);
     this.#parkedWord = layout.hostParked >> 2;
     this.#stop = options.stop;
@@ -65,12 +74,15 @@ export class Worker {
     this.#executor.watch(hostBell, { onEvents: () => drainEvent(hostBell) });
   }
 
-  run(): void {
+  async run(): Promise<void> {
     while (Atomics.load(this.#stop, 0) === 0) {
       if (this.#serve() > 0) continue;
-      this.#waitForWork();
+      if (this.#pool.wantsTurn) await new Promise((resolve) => setImmediate(resolve));
+      else this.#waitForWork();
     }
     this.#executor.closeAll();
+    await this.#pool.close(this.#executor);
+    closeMounts(this.#executor.mounts);
     this.#sink.flush();
     this.#sink.wake();
   }
