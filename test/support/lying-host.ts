@@ -123,6 +123,7 @@ export class LyingHost implements HostSide, AsyncDisposable {
       measurement: image.measurement,
       strategy: options.strategy ?? 'exitless',
       exitNanoseconds: 0,
+      directories: [],
       services: undefined,
       ...options.boot,
     };
@@ -237,6 +238,7 @@ export class LyingHost implements HostSide, AsyncDisposable {
       services: undefined,
       stop: this.#stopWorker,
       journal: new Journal().buffer,
+      directories: [],
     };
     this.#worker = new Worker(WORKER, { workerData: data });
     this.#worker.unref();
