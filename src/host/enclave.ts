@@ -119,6 +119,7 @@ export class Enclave<Program extends object = UntypedProgram> {
     this.#bells = Array.from({ length: 1 + 2 * this.threads }, () => check(createEvent(), 'eventfd'));
     const boot: Boot = {
       channels: this.threads,
+      host: process.pid,
       measurement: image.measurement,
       strategy,
       exitNanoseconds: options.exitNanoseconds ?? 0,

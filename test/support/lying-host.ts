@@ -122,6 +122,7 @@ export class LyingHost implements HostSide, AsyncDisposable {
       channels: 1,
       measurement: image.measurement,
       strategy: options.strategy ?? 'exitless',
+      host: process.pid,
       exitNanoseconds: 0,
       directories: [],
       services: undefined,
