@@ -7,6 +7,8 @@ export interface Boot {
   readonly strategy: Strategy;
   /** What `exit-sgx` charges for each call, in nanoseconds. */
   readonly exitNanoseconds: number;
+  /** The host's directory for each grant of files, for the strategies that serve calls in the same process. */
+  readonly directories: readonly string[];
   /** Who serves calls in place of sgxio, for the strategies that serve them in the same process. */
   readonly services: { readonly module: string; readonly data?: unknown } | undefined;
 }

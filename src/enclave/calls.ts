@@ -1,3 +1,4 @@
+import { Count, Counters } from '../boundary/counters.ts';
 import {
   CallKind,
   isErrno,
@@ -10,13 +11,15 @@ import {
 import type { CompletionSink, Port } from '../boundary/port.ts';
 import type { WaitPolicy } from '../boundary/waiting.ts';
 import { HostViolation, SgxioError, TimeoutError } from '../errors.ts';
-import { CALLS_IN_FLIGHT_MAX } from '../limits.ts';
+import { CALLS_IN_FLIGHT_MAX, CALLS_KEPT_FOR_ENDING } from '../limits.ts';
 import { adoptHandle, forgetHandle } from './handles.ts';
 
 const SLOT_BITS = 14;
 const SLOT_MASK = CALLS_IN_FLIGHT_MAX - 1;
 const GENERATION_MAX = 0x1_ffff;
 const EIO = 5;
+/** The host is shown the counters anew after so many calls, and whenever this thread is about to sleep. */
+const CALLS_A_REPORT = 1024;
 /** How long a call may take that an honest host answers at once, in milliseconds. */
 const PROMPT_MILLISECONDS_MAX = 60_000;
 /** How much later than a call's own deadline the host may say that it passed, in milliseconds. */
@@ -65,9 +68,13 @@ export class Calls implements CompletionSink {
   /** The two more words of the answer that {@link finish} returned last. */
   extra0 = 0;
   extra1 = 0;
-  /** Counters, since the start. */
-  submitted = 0;
+  /** Calls that a waiter is to be told of. */
   waiting = 0;
+  /** Kept privately; what the host sees of them is a copy. */
+  readonly counters: Counters = new Counters();
+  #untilReport = CALLS_A_REPORT;
+  /** Shows the host what was counted. */
+  report: () => void = () => {};
 
   constructor(policy: WaitPolicy) {
     this.#policy = policy;
@@ -112,12 +119,9 @@ export class Calls implements CompletionSink {
   ): number {
     if (this.#violation !== undefined) throw this.#violation;
     const count = this.#freeCount;
-    if (count === 0) {
+    if (count <= CALLS_KEPT_FOR_ENDING && (count === 0 || !ends(kind))) {
       if (length > 0) this.port.release(payload);
-      throw new SgxioError(
-        'SGXIO_CHANNEL_FULL',
-        `${CALLS_IN_FLIGHT_MAX} calls are in flight already; await some`,
-      );
+      this.#refuse();
     }
     this.#freeCount = count - 1;
     const slot = this.#free[count - 1] as number;
@@ -130,7 +134,8 @@ export class Calls implements CompletionSink {
     this.#kinds[slot] = kind;
     this.#limits[slot] = resultLimit(kind, length, limit);
     this.#payloads[slot] = length > 0 ? payload : -1;
-    this.submitted++;
+    this.counters.begin(id, kind, CALLS_IN_FLIGHT_MAX - count + 1);
+    if (--this.#untilReport === 0) this.#reportSoon();
     if (waiter !== undefined) {
       this.#waiters[slot] = waiter;
       this.waiting++;
@@ -153,6 +158,16 @@ export class Calls implements CompletionSink {
     this.#releaseWithPayload(slot);
   }
 
+  #refuse(): never {
+    this.counters.add(Count.channelFull);
+    throw new SgxioError('SGXIO_CHANNEL_FULL', `${this.inFlight} calls are in flight already; await some`);
+  }
+
+  #reportSoon(): void {
+    this.#untilReport = CALLS_A_REPORT;
+    this.report();
+  }
+
   /** Takes one answer from the port: checked against the books, then kept or told. */
   complete(id: number, result: number, extra0: number, extra1: number): void {
     const slot = id & SLOT_MASK;
@@ -160,6 +175,7 @@ export class Calls implements CompletionSink {
       this.#violate(`an answer came for call ${id}, which is not in flight`);
     const kind = this.#kinds[slot] as number;
     const checked = this.#check(kind, result, this.#limits[slot] as number);
+    this.counters.end(id, kind, checked);
     this.#ids[slot] = 0;
     const state = this.#state[slot];
     if (state === ABANDONED) {
@@ -262,6 +278,7 @@ export class Calls implements CompletionSink {
     for (let polls = this.#policy.pollsWithoutPause; polls > 0; polls--) {
       if (port.poll() > 0 && this.#state[slot] === DONE) return;
     }
+    this.counters.add(Count.spins);
     const began = performance.now();
     const spinUntil = began + this.#policy.spinMicroseconds / 1000;
     const patience = this.patience(slot, timeout);
@@ -273,6 +290,7 @@ export class Calls implements CompletionSink {
       if (now < spinUntil) port.yield();
       else {
         this.checkStop();
+        this.report();
         port.park(patience - (now - began));
       }
     }
@@ -285,6 +303,7 @@ export class Calls implements CompletionSink {
     for (let polls = this.#policy.pollsWithoutPause; polls > 0; polls--) {
       if (port.poll() > 0 && ready()) return true;
     }
+    this.counters.add(Count.spins);
     const began = performance.now();
     const spinUntil = began + this.#policy.spinMicroseconds / 1000;
     for (;;) {
@@ -295,6 +314,7 @@ export class Calls implements CompletionSink {
       if (performance.now() < spinUntil) port.yield();
       else {
         this.checkStop();
+        this.report();
         port.park(left);
       }
     }
@@ -351,4 +371,9 @@ export class Calls implements CompletionSink {
   idOf(slot: number): number {
     return this.#ids[slot] as number;
   }
+}
+
+/** Whether a call of this kind makes room for others. */
+function ends(kind: number): boolean {
+  return kind === CallKind.close || kind === CallKind.cancel;
 }

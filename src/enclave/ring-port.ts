@@ -1,3 +1,4 @@
+import { Count, type Counters } from '../boundary/counters.ts';
 import { type ChannelLayout, Parked } from '../boundary/layout.ts';
 import type { CompletionSink, Port } from '../boundary/port.ts';
 import { CompletionReader, SubmissionWriter } from '../boundary/ring.ts';
@@ -32,9 +33,7 @@ export class RingPort implements Port {
   #sleeps = 0;
   /** Whether the event loop sleeps until the bell rings. */
   #loopParked = false;
-  /** How often the host had to be woken, and how often this side slept. */
-  wakes = 0;
-  parks = 0;
+  readonly #counters: Counters;
 
   readonly bell: number;
 
@@ -45,6 +44,7 @@ export class RingPort implements Port {
     hostBell: number,
     bell: number,
     sink: CompletionSink,
+    counters: Counters,
   ) {
     const words = new Int32Array(boundary.buffer);
     this.#words = words;
@@ -68,6 +68,7 @@ export class RingPort implements Port {
     this.#hostBell = hostBell;
     this.bell = bell;
     this.#sink = sink;
+    this.#counters = counters;
   }
 
   submit(
@@ -92,6 +93,7 @@ export class RingPort implements Port {
 
   /** A full ring: the worker is behind, or sleeps for want of room to answer. */
   #makeRoom(): void {
+    this.#counters.add(Count.ringFull);
     const until = performance.now() + SUBMIT_MILLISECONDS_MAX;
     do {
       if (this.poll() === 0) yieldProcessor();
@@ -105,7 +107,7 @@ export class RingPort implements Port {
 
   #ringHost(parked: number): void {
     this.#rung = parked;
-    this.wakes++;
+    this.#counters.add(Count.wakes);
     signalEvent(this.#hostBell);
   }
 
@@ -123,7 +125,7 @@ export class RingPort implements Port {
     const bell = Atomics.load(this.#words, this.#bellWord);
     this.#parkAs(Parked.onFutex);
     if (!this.#reader.waiting()) {
-      this.parks++;
+      this.#counters.add(Count.parks);
       futexWait(this.#address + this.#bellWord * 4, bell, Math.min(milliseconds, PARK_MILLISECONDS_MAX));
     }
     // The event loop may lie asleep below: a timer woke this thread, which then made a call and waited for it.
@@ -135,7 +137,7 @@ export class RingPort implements Port {
     this.#loopParked = true;
     this.#parkAs(Parked.onDescriptor);
     if (this.#reader.waiting()) return true;
-    this.parks++;
+    this.#counters.add(Count.parks);
     return false;
   }
 

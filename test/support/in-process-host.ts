@@ -66,7 +66,7 @@ export class InProcessHost implements HostSide, Port {
     const { words, layout } = this;
     this.words.fill(0, layout.completionsTaken >> 2, layout.arena >> 2);
     this.calls = new Calls(new WaitPolicy(false));
-    this.port = new RingPort(mapping, layout, bell, bell, this.calls);
+    this.port = new RingPort(mapping, layout, bell, bell, this.calls, this.calls.counters);
     this.bell = bell;
     this.calls.connect(this);
     const size = RING_ENTRIES;
@@ -97,7 +97,13 @@ export class InProcessHost implements HostSide, Port {
       fail,
     });
     this.calls.onWaiter = () => this.#loop.wake();
-    setRuntime({ calls: this.calls, loop: this.#loop, grants: NO_GRANTS, words });
+    setRuntime({
+      calls: this.calls,
+      loop: this.#loop,
+      grants: NO_GRANTS,
+      words,
+      thread: { index: 0, count: 1 },
+    });
     performance.now = () => {
       this.#skipped += this.hurry;
       return this.#now.call(performance) + this.#skipped;

@@ -4,7 +4,9 @@ import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import type { Boot, Strategy } from '../../src/boundary/boot.ts';
+import { decode } from '../../src/boundary/encoding.ts';
 import { parseGrants } from '../../src/boundary/grants.ts';
+import { exportsRoom } from '../../src/boundary/launch.ts';
 import {
   boundaryBytes,
   type ChannelLayout,
@@ -14,10 +16,12 @@ import {
 } from '../../src/boundary/layout.ts';
 import { CompletionWriter, Request, SubmissionReader } from '../../src/boundary/ring.ts';
 import { EnclaveError } from '../../src/errors.ts';
+import { Journal } from '../../src/host/journal.ts';
+import { LaunchChannel } from '../../src/host/launch-channel.ts';
 import { Launcher } from '../../src/host/launcher.ts';
 import type { WorkerData } from '../../src/host/worker-main.ts';
 import { encodeImage, type Image } from '../../src/image/image.ts';
-import { FAILURE_TEXT_MAX, RING_ENTRIES } from '../../src/limits.ts';
+import { FAILURE_TEXT_MAX, LAUNCH_PAYLOAD_MAX, RING_ENTRIES } from '../../src/limits.ts';
 import { closeDescriptor, createEvent, futexWake, signalEvent } from '../../src/linux/events.ts';
 import { check } from '../../src/linux/ffi.ts';
 import { createSealedMemory, discardShared, mapShared, type SharedMapping } from '../../src/linux/memory.ts';
@@ -121,6 +125,7 @@ export class LyingHost implements HostSide, AsyncDisposable {
       measurement: image.measurement,
       strategy: options.strategy ?? 'exitless',
       exitNanoseconds: 0,
+      directories: [],
       services: undefined,
       ...options.boot,
     };
@@ -212,8 +217,27 @@ export class LyingHost implements HostSide, AsyncDisposable {
 
   /** Launches as an honest host does. */
   launch(name: string, ...values: unknown[]): Promise<unknown> {
-    this.#launcher ??= new Launcher(this.boundary, this.enclaveBell, this.outcomeBell);
+    this.#launcher ??= this.#createLauncher();
     return this.#launcher.launch(name, values);
+  }
+
+  #createLauncher(): Launcher {
+    const launcher = new Launcher(
+      this.boundary.buffer,
+      [new LaunchChannel(this.boundary, this.layout, this.enclaveBell)],
+      this.outcomeBell,
+      () => new EnclaveError('SGXIO_ENCLAVE_FAILED', 'the thread died'),
+    );
+    const length = Atomics.load(this.words, CONTROL.exportsBytes >> 2);
+    const start = exportsRoom(this.layout);
+    launcher.setFunctions(
+      decode(
+        this.bytes.slice(start, start + length) as unknown as Uint8Array<ArrayBuffer>,
+        'exports',
+        LAUNCH_PAYLOAD_MAX,
+      ) as string[],
+    );
+    return launcher;
   }
 
   /** A real worker in place of the test; it goes on where the last one ended. */
@@ -227,6 +251,8 @@ export class LyingHost implements HostSide, AsyncDisposable {
       spins: true,
       services: undefined,
       stop: this.#stopWorker,
+      journal: new Journal().buffer,
+      directories: [],
     };
     this.#worker = new Worker(WORKER, { workerData: data });
     this.#worker.unref();
