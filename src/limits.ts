@@ -58,8 +58,8 @@ export const MAX_KEPT_DESCRIPTORS = 100;
 export const DEFAULT_PRIVATE_MEMORY_BYTES = 1_048_576;
 /** The longest typed array that all supported versions of Node make. */
 export const MAX_PRIVATE_MEMORY_BYTES = 4_294_967_296;
-/** Each thread has a channel and polls: more than this no machine at hand runs at once. */
-export const MAX_THREADS = 64;
+/** Each thread brings six descriptors that a locked-down process keeps, of which there can be MAX_KEPT_DESCRIPTORS. */
+export const MAX_THREADS = 12;
 /** Names of images stand in messages, process lists and file names. */
 export const MAX_NAME_LENGTH = 64;
 /** Grants of one kind: they are compared one by one. */
