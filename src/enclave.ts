@@ -11,7 +11,13 @@ export {
 } from './enclave/net.ts';
 export { CompletionQueue, Operation } from './enclave/operations.ts';
 export { Poller, type Ready } from './enclave/poller.ts';
-export { type PrivateRegion, sharedRegion, takePrivateMemory } from './enclave/private-memory.ts';
+export {
+  type AesGcm,
+  createPrivateCipher,
+  type PrivateRegion,
+  sharedRegion,
+  takePrivateMemory,
+} from './enclave/private-memory.ts';
 export { bareExchanges, ping, pingAsync } from './enclave/probe.ts';
 export { currentThread, type ThreadPlace } from './enclave/runtime.ts';
 export { type Task, tasks } from './enclave/tasks.ts';

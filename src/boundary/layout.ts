@@ -15,8 +15,8 @@ import {
  * the number of channels; nothing of it is ever read from shared memory.
  *
  *     control page | channel 0 | channel 1 | …
- *     channel:  words | calls: submission ring, completion ring | launches: launch ring, outcome ring,
- *               small payloads, large payloads | arena
+ *     channel:  words | enclave's counters | calls: submission ring, completion ring | launches: launch ring,
+ *               outcome ring, small payloads, large payloads | arena
  */
 export const SUBMISSION_BYTES = 64;
 export const COMPLETION_BYTES = 32;
@@ -50,7 +50,8 @@ const FIRST_CHANNEL = WASM_PAGE_BYTES;
 const HOST_WORDS = 1024;
 const FAILURE_TEXT = 2048;
 
-const SUBMISSION_RING: number = PAGE_BYTES;
+const COUNTERS: number = PAGE_BYTES;
+const SUBMISSION_RING: number = 2 * PAGE_BYTES;
 const COMPLETION_RING: number = SUBMISSION_RING + RING_ENTRIES * SUBMISSION_BYTES;
 const LAUNCH_RING: number = COMPLETION_RING + RING_ENTRIES * COMPLETION_BYTES;
 const OUTCOME_RING: number = LAUNCH_RING + LAUNCH_RING_ENTRIES * SUBMISSION_BYTES;
@@ -86,6 +87,8 @@ export interface ChannelLayout {
   readonly bell: number;
   /** Written by the host: outcomes that it has taken. */
   readonly outcomesTaken: number;
+  /** Written by the enclave: what it says that it has counted; see {@link Counters}. */
+  readonly counters: number;
   readonly submissionRing: number;
   readonly completionRing: number;
   readonly launchRing: number;
@@ -116,6 +119,7 @@ export function channelLayout(channel: number): ChannelLayout {
     hostParked: host + WORD_STRIDE_BYTES,
     bell: host + 2 * WORD_STRIDE_BYTES,
     outcomesTaken: host + 3 * WORD_STRIDE_BYTES,
+    counters: base + COUNTERS,
     submissionRing: base + SUBMISSION_RING,
     completionRing: base + COMPLETION_RING,
     launchRing: base + LAUNCH_RING,

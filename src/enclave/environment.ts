@@ -9,7 +9,7 @@ import type { ThreadEnvironment } from './thread.ts';
 export const enclaveEnvironment: ThreadEnvironment = {
   connect: (boundary, calls, _grants, thread) => {
     const { hostBell, enclaveBell } = bellsOf(thread);
-    return new RingPort(boundary, channelLayout(thread), hostBell, enclaveBell, calls);
+    return new RingPort(boundary, channelLayout(thread), hostBell, enclaveBell, calls, calls.counters);
   },
   leave,
   services,

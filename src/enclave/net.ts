@@ -1,8 +1,10 @@
 import { isIPv6 } from 'node:net';
+import { constants } from 'node:os';
 import { CallKind } from '../boundary/kinds.ts';
 import { AddressOf, ShutdownOf, SocketOptionCode } from '../boundary/net.ts';
 import { InvalidArgumentError, SgxioError } from '../errors.ts';
 import {
+  AF_UNIX,
   decodeSocketAddress,
   encodeSocketAddress,
   SOCKET_ADDRESS_BYTES_MAX,
@@ -18,6 +20,7 @@ import {
   closeAsync,
   closeSync,
   Direction,
+  failure,
   type Transfer,
 } from './transfer.ts';
 
@@ -109,8 +112,12 @@ abstract class Open {
       a0: whose,
     });
     const address = decodeSocketAddress(view, length);
-    if (address === undefined) return runtime().calls.violate('the host gave an address that is none');
-    return address;
+    if (address !== undefined) return address;
+    // A peer may have bound itself to bytes that are no text; its host is honest all the same.
+    if (length > 2 && view[0] === AF_UNIX && view[1] === 0) {
+      throw failure(CallKind.address, -constants.errno.EINVAL, 'the path of the socket is no text');
+    }
+    return runtime().calls.violate('the host gave an address that is none');
   }
 
   /** Where it is bound. Told by the host: not to be trusted with a decision. */

@@ -1,5 +1,8 @@
 import { InvalidArgumentError, SgxioError } from '../errors.ts';
-import { MAX_NAME_LENGTH, PAGE_BYTES, SHARED_REGIONS_MAX } from '../limits.ts';
+import { NAME_LENGTH_MAX, PAGE_BYTES, SHARED_REGIONS_MAX } from '../limits.ts';
+import { type AesGcm, createAesGcm } from '../linux/openssl.ts';
+
+export type { AesGcm };
 
 /** A piece of this enclave's private memory: bytes that no other process can read, root's included. */
 export interface PrivateRegion {
@@ -22,7 +25,7 @@ const FIRST_REGION = 3;
 const REGION_START = 0;
 const REGION_PAGES = 1;
 const REGION_NAME = 2;
-const REGION_WORDS: number = REGION_NAME + MAX_NAME_LENGTH;
+const REGION_WORDS: number = REGION_NAME + NAME_LENGTH_MAX;
 
 export function createBooks(): SharedArrayBuffer {
   return new SharedArrayBuffer((FIRST_REGION + SHARED_REGIONS_MAX * REGION_WORDS) * 4);
@@ -53,8 +56,8 @@ export function takePrivateMemory(bytes: number): PrivateRegion {
  * ask for as much. Threads that write it together use `Atomics` on typed arrays over it.
  */
 export function sharedRegion(name: string, bytes: number): PrivateRegion {
-  if (name.length === 0 || name.length > MAX_NAME_LENGTH)
-    throw new InvalidArgumentError(`a region's name has 1 to ${MAX_NAME_LENGTH} characters`);
+  if (name.length === 0 || name.length > NAME_LENGTH_MAX)
+    throw new InvalidArgumentError(`a region's name has 1 to ${NAME_LENGTH_MAX} characters`);
   return locked(() => {
     const count = books[REGIONS] as number;
     for (let index = 0; index < count; index++) {
@@ -124,4 +127,19 @@ function locked<Result>(run: () => Result): Result {
     Atomics.store(books, LOCK, 0);
     Atomics.notify(books, LOCK, 1);
   }
+}
+
+/**
+ * AES-GCM with a key that lies in private memory, over all of this enclave's private memory: operands are
+ * offsets from its start, which is where `region.bytes.byteOffset` counts from. The key has 16 or 32 bytes.
+ */
+export function createPrivateCipher(key: Uint8Array<ArrayBuffer>): AesGcm {
+  if (key.buffer !== memory.buffer || (key.length !== 16 && key.length !== 32)) {
+    throw new InvalidArgumentError(
+      'a private cipher needs a key of 16 or 32 bytes that lies in private memory',
+    );
+  }
+  const cipher = createAesGcm(memory, key.length);
+  cipher.setKey(key.byteOffset);
+  return cipher;
 }

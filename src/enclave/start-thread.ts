@@ -1,10 +1,10 @@
 import process from 'node:process';
 import { parentPort, workerData } from 'node:worker_threads';
-import { CONTROL, channelLayout, EnclaveState } from '../boundary/layout.ts';
+import { channelLayout } from '../boundary/layout.ts';
 import { HostViolation } from '../errors.ts';
 import { addressOf, viewOf } from '../linux/ffi.ts';
 import { setPrivateMemory } from './private-memory.ts';
-import { declareDead, EnclaveThread, type ThreadEnvironment, writeFailure } from './thread.ts';
+import { declareDead, EnclaveThread, failEnclave, type ThreadEnvironment } from './thread.ts';
 import { ThreadMessage, type ThreadSeed } from './threads.ts';
 
 /** Runs this thread of the enclave: everything is loaded, then the process is locked down, then the program runs. */
@@ -23,9 +23,7 @@ export function startThread(environment: ThreadEnvironment): void {
   /** What the program does not catch ends this thread; a host that lies ends the enclave. */
   const fail = (error: unknown): void => {
     if (error instanceof HostViolation) {
-      writeFailure(boundary, CONTROL.failureText, CONTROL.failureBytes, error);
-      Atomics.store(new Int32Array(buffer), CONTROL.enclaveState >> 2, EnclaveState.failed);
-      environment.leave(1);
+      failEnclave(boundary, environment, error);
     }
     declareDead(boundary, channelLayout(thread), error);
     process.exit(1);

@@ -6,9 +6,9 @@ import { boundaryBytes, CONTROL, channelLayout, EnclaveState } from '../boundary
 import { EnclaveError, HostViolation, ImageError } from '../errors.ts';
 import { decodeImage, type Image } from '../image/image.ts';
 import { EXPORTS_MAX, IMAGE_BYTES_MAX, LAUNCH_PAYLOAD_MAX } from '../limits.ts';
-import { createSecretMemory, mapShared, type SharedMapping } from '../linux/memory.ts';
+import { createSecretMemory, isSealed, mapShared, type SharedMapping } from '../linux/memory.ts';
 import { createBooks, setPrivateMemory } from './private-memory.ts';
-import { declareDead, EnclaveThread, type ThreadEnvironment, writeFailure } from './thread.ts';
+import { declareDead, EnclaveThread, failEnclave, type ThreadEnvironment } from './thread.ts';
 import { Threads } from './threads.ts';
 
 export interface Environment extends ThreadEnvironment {
@@ -21,11 +21,7 @@ export interface Environment extends ThreadEnvironment {
 /** Starts this process as the host asked: from the mapped boundary to a program that waits for launches. */
 export async function start(boot: Boot, environment: Environment): Promise<void> {
   const boundary = mapShared(BootDescriptor.boundary, boundaryBytes(boot.channels));
-  const fail = (error: unknown): never => {
-    writeFailure(boundary, CONTROL.failureText, CONTROL.failureBytes, error);
-    setState(boundary, EnclaveState.failed);
-    return environment.leave(1);
-  };
+  const fail = (error: unknown): never => failEnclave(boundary, environment, error);
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
   try {
@@ -41,6 +37,9 @@ async function run(
   boundary: SharedMapping,
   fail: (error: unknown) => never,
 ): Promise<void> {
+  if (!isSealed(BootDescriptor.boundary, boundary.buffer.byteLength)) {
+    throw new HostViolation('the boundary is not sealed, so that the host could take it away');
+  }
   const image = readImage(boot, boundary);
   const { grants, input } = image.manifest;
   const code = new TextDecoder().decode(image.code);

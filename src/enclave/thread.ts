@@ -1,4 +1,5 @@
 import { type Boot, BootDescriptor, bellsOf } from '../boundary/boot.ts';
+import { COUNTERS } from '../boundary/counters.ts';
 import { parseGrants, type WrittenGrants } from '../boundary/grants.ts';
 import { type ChannelLayout, CONTROL, channelLayout, EnclaveState, ThreadState } from '../boundary/layout.ts';
 import { PollingLoop } from '../boundary/polling-loop.ts';
@@ -48,12 +49,16 @@ export class EnclaveThread {
     const calls = new Calls(new WaitPolicy(boot.strategy !== 'exit'));
     const port = environment.connect(boundary, calls, grants, thread);
     calls.connect(port);
+    // A host that lies to one thread lies to all: it is the enclave that ends, not the thread.
+    calls.onViolation = (violation) => failEnclave(boundary, environment, violation);
     calls.checkStop = () => {
       if (this.#stopRequested())
         throw new EnclaveError('SGXIO_ENCLAVE_STOPPED', 'the host asked the enclave to stop');
     };
+    const shown = new Float64Array(boundary.buffer, this.#layout.counters, COUNTERS);
+    calls.report = () => shown.set(calls.counters.cells);
     this.#launches = new LaunchServer(boundary, this.#layout, BootDescriptor.outcomeBell);
-    this.#loop = this.#createLoop(boot, thread, port, fail);
+    this.#loop = this.#createLoop(boot, thread, port, () => calls.report(), fail);
     calls.onWaiter = () => this.#loop.wake();
     for (const bell of new Set([bellsOf(thread).enclaveBell, port.bell])) {
       watchDescriptor(bell, () => this.#loop.wake());
@@ -67,7 +72,13 @@ export class EnclaveThread {
     });
   }
 
-  #createLoop(boot: Boot, thread: number, port: Port, fail: (error: unknown) => void): PollingLoop {
+  #createLoop(
+    boot: Boot,
+    thread: number,
+    port: Port,
+    report: () => void,
+    fail: (error: unknown) => void,
+  ): PollingLoop {
     const policy = new WaitPolicy(boot.strategy !== 'exit');
     const launches = this.#launches;
     const { enclaveBell } = bellsOf(thread);
@@ -77,7 +88,10 @@ export class EnclaveThread {
         return port.poll() + launches.poll();
       },
       awaits: () => true,
-      park: () => launches.park() || port.parkOnBell(),
+      park: () => {
+        report();
+        return launches.park() || port.parkOnBell();
+      },
       unpark: () => {
         launches.unpark();
         port.unpark();
@@ -126,8 +140,15 @@ export function declareDead(boundary: SharedMapping, layout: ChannelLayout, erro
   signalEvent(BootDescriptor.outcomeBell);
 }
 
+/** Ends the enclave, and leaves the reason for the host. */
+export function failEnclave(boundary: SharedMapping, environment: ThreadEnvironment, error: unknown): never {
+  writeFailure(boundary, CONTROL.failureText, CONTROL.failureBytes, error);
+  Atomics.store(new Int32Array(boundary.buffer), CONTROL.enclaveState >> 2, EnclaveState.failed);
+  return environment.leave(1);
+}
+
 /** Leaves a code and a message for the host, cut to what has room. */
-export function writeFailure(boundary: SharedMapping, text: number, bytes: number, error: unknown): void {
+function writeFailure(boundary: SharedMapping, text: number, bytes: number, error: unknown): void {
   const { code, message } = Object(error) as { code?: unknown; message?: unknown };
   const encoded = new TextEncoder()
     .encode(`${String(code ?? '')}\n${String(message ?? error)}`)

@@ -1,4 +1,5 @@
 import { getSystemErrorName } from 'node:util';
+import { Count } from '../boundary/counters.ts';
 import { CallKind, ruleOf } from '../boundary/kinds.ts';
 import { AbortError, SgxioError, SystemError, TimeoutError } from '../errors.ts';
 import type { Calls, Waiter } from './calls.ts';
@@ -56,6 +57,7 @@ export function lend(
   if (length === 0) return 0;
   const payload = calls.port.reserve(view, offset, length);
   if (payload < 0) {
+    calls.counters.add(Count.arenaFull);
     throw new SgxioError(
       'SGXIO_CHANNEL_FULL',
       'the payload room of this thread is taken by calls in flight; await some',
@@ -140,17 +142,35 @@ class AsyncCall implements Waiter {
     const calls = this.#calls;
     this.#payload = lend(calls, view, offset, length, direction);
     signal?.addEventListener('abort', this.#abort, { once: true });
-    this.#slot = calls.start(kind, handle, this.#payload, length, a0, a1, a2, a3, 0, 0, timeout, limit, this);
-    if (timeout >= 0 && !this.#settled) {
-      const patience = calls.patience(this.#slot, timeout);
-      this.#timer = setTimeout(
-        () =>
-          this.#giveUp(
-            new TimeoutError(`the host did not answer ${ruleOf(kind).syscall} within ${patience} ms`),
-          ),
-        patience,
+    try {
+      this.#slot = calls.start(
+        kind,
+        handle,
+        this.#payload,
+        length,
+        a0,
+        a1,
+        a2,
+        a3,
+        0,
+        0,
+        timeout,
+        limit,
+        this,
       );
+    } catch (error) {
+      this.#end();
+      throw error;
     }
+    if (!this.#settled) this.#limitPatience(calls.patience(this.#slot, timeout));
+  }
+
+  #limitPatience(milliseconds: number): void {
+    if (milliseconds === Number.POSITIVE_INFINITY) return;
+    this.#timer = setTimeout(
+      () => this.#giveUp(late(this.#transfer.kind, milliseconds)),
+      Math.min(milliseconds, 0x7fff_ffff),
+    );
   }
 
   settle(result: number): void {
@@ -181,8 +201,8 @@ class AsyncCall implements Waiter {
     const id = this.#calls.idOf(this.#slot);
     this.#calls.abandon(this.#slot);
     this.#end();
-    this.#calls.abandon(this.#calls.start(CallKind.cancel, 0, 0, 0, id, 0, 0, 0, 0, 0, -1, 0, undefined));
     this.#reject(error);
+    this.#calls.cancel(id);
   }
 
   #end(): void {
@@ -196,13 +216,25 @@ class AsyncCall implements Waiter {
 export function closeAsync(handle: number): Promise<void> {
   const { calls } = runtime();
   return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined;
     const settle = (result: number): void => {
+      clearTimeout(timer);
       forgetHandle(handle);
       if (result < 0) reject(failure(CallKind.close, result));
       else resolve();
     };
-    calls.start(CallKind.close, handle, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, { settle });
+    const slot = calls.start(CallKind.close, handle, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, { settle });
+    if (calls.isFree(slot)) return;
+    const patience = calls.patience(slot, -1);
+    timer = setTimeout(() => {
+      calls.abandon(slot);
+      reject(late(CallKind.close, patience));
+    }, patience);
   });
+}
+
+function late(kind: number, milliseconds: number): TimeoutError {
+  return new TimeoutError(`the host did not answer ${ruleOf(kind).syscall} within ${milliseconds} ms`);
 }
 
 export function closeSync(handle: number): void {

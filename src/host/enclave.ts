@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import { type Boot, BootDescriptor, bellsOf, type Strategy, strategies } from '../boundary/boot.ts';
 import { decode } from '../boundary/encoding.ts';
 import { parseGrants } from '../boundary/grants.ts';
@@ -15,11 +14,14 @@ import { closeDescriptor, createEvent, futexWake, signalEvent } from '../linux/e
 import { check } from '../linux/ffi.ts';
 import { createSealedMemory, discardShared, mapShared, type SharedMapping } from '../linux/memory.ts';
 import type { ServiceModule } from './custom-services.ts';
+import { diagnostics } from './diagnostics.ts';
 import { LaunchChannel } from './launch-channel.ts';
 import { Launcher, type LaunchOptions } from './launcher.ts';
 import { type LongTaskOptions, LongTaskWatch } from './long-tasks.ts';
+import { type MetricsRegistry, registerEnclave } from './metrics.ts';
+import { type EnclaveStatistics, readStatistics } from './statistics.ts';
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedProgram } from './typed-program.ts';
-import type { WorkerData } from './worker-main.ts';
+import { type WorkerSettings, WorkerThread } from './worker-thread.ts';
 
 /** How an enclave is created. */
 export interface EnclaveOptions {
@@ -69,12 +71,15 @@ export class Enclave<Program extends object = UntypedProgram> {
   readonly #bells: readonly number[];
   readonly #launcher: Launcher;
   readonly #longTasks: LongTaskWatch | undefined;
-  readonly #workers: Worker[] = [];
+  readonly #workers: WorkerThread[] = [];
   readonly #stopWorkers = new Int32Array(new SharedArrayBuffer(4));
   #ended: EnclaveError | undefined;
+  #finalStatistics: EnclaveStatistics | undefined;
   /** Settles when the process has ended and everything it used is given back. */
   readonly exited: Promise<EnclaveExit>;
   readonly measurement: string;
+  /** The name in the image's manifest. */
+  readonly name: string;
   /** How many threads it has. */
   readonly threads: number;
 
@@ -84,7 +89,9 @@ export class Enclave<Program extends object = UntypedProgram> {
     options: EnclaveOptions = {},
   ): Promise<Enclave<Program>> {
     const enclave = new Enclave<Program>(image, options);
+    const began = performance.now();
     await enclave.#ready(options.startTimeout ?? START_MILLISECONDS);
+    diagnostics.enclaveReady.publish({ enclave, milliseconds: performance.now() - began });
     return enclave;
   }
 
@@ -102,6 +109,7 @@ export class Enclave<Program extends object = UntypedProgram> {
     this.#words = new Int32Array(this.#boundary.buffer);
     this.#putImage(image);
     this.measurement = image.measurement;
+    this.name = image.manifest.name;
     this.#bells = Array.from({ length: 1 + 2 * this.threads }, () => check(createEvent(), 'eventfd'));
     const boot: Boot = {
       channels: this.threads,
@@ -127,6 +135,8 @@ export class Enclave<Program extends object = UntypedProgram> {
       this.#longTasks = new LongTaskWatch(this.#launcher, channels, options.longTasks);
     }
     this.exited = this.#watchExit();
+    const { measurement } = this;
+    diagnostics.enclaveStart.publish({ enclave: this, measurement, strategy, pid: this.pid });
   }
 
   /** This process's own descriptor of the bell that the enclave knows as `descriptor`. */
@@ -162,13 +172,8 @@ export class Enclave<Program extends object = UntypedProgram> {
     }
   }
 
-  #startWorker(data: WorkerData): void {
-    const worker = new Worker(new URL('./worker-main.js', import.meta.url), { workerData: data });
-    worker.unref();
-    worker.on('error', (cause) => {
-      this.#fail(new EnclaveError('SGXIO_ENCLAVE_FAILED', 'a host worker died', { cause }));
-    });
-    this.#workers.push(worker);
+  #startWorker(settings: WorkerSettings): void {
+    this.#workers.push(new WorkerThread(settings, (error) => this.#fail(error)));
   }
 
   async #ready(milliseconds: number): Promise<void> {
@@ -256,18 +261,17 @@ export class Enclave<Program extends object = UntypedProgram> {
     this.#fail(this.#reason(exit));
     await this.#endWorkers();
     for (const descriptor of this.#bells) closeDescriptor(descriptor);
+    this.#finalStatistics = this.stats();
     discardShared(this.#boundary);
+    diagnostics.enclaveExit.publish({ enclave: this, ...exit, reason: this.#ended });
     return exit;
   }
 
   async #endWorkers(): Promise<void> {
     Atomics.store(this.#stopWorkers, 0, 1);
-    const ends = this.#workers.map((worker) => {
-      worker.ref();
-      return new Promise((resolve) => worker.once('exit', resolve));
-    });
+    for (const worker of this.#workers) worker.expectEnd();
     for (const bell of this.#bells) signalEvent(bell);
-    await Promise.all(ends);
+    await Promise.all(this.#workers.map((worker) => worker.ended));
   }
 
   /** The process of the enclave. */
@@ -337,6 +341,16 @@ export class Enclave<Program extends object = UntypedProgram> {
     await Promise.race([drained, late]);
     clearTimeout(timer);
     return this.stop();
+  }
+
+  /** What was counted so far, on both sides. Reading it disturbs neither. */
+  stats(): EnclaveStatistics {
+    return this.#finalStatistics ?? readStatistics(this.#boundary.buffer, this.threads, this.#workers);
+  }
+
+  /** Adds this enclave to the metrics of a Prometheus registry, until it ends. */
+  metrics(registry: MetricsRegistry): void {
+    registerEnclave(registry, this);
   }
 
   /** Asks the enclave to end, and ends it by force when it has not within `timeout` milliseconds. */

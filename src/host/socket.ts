@@ -11,6 +11,7 @@ import {
 } from '../linux/events.ts';
 import { acceptSocket, receive, SocketAddressBuffer, socketError, transmit } from '../linux/sockets.ts';
 import type { Executor, Pending, Resource, Watched } from './executor.ts';
+import { ResourceType } from './journal.ts';
 
 const { EAGAIN, ECANCELED, EINPROGRESS } = constants.errno;
 const READABLE: number = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
@@ -73,6 +74,7 @@ export abstract class ByteStream implements Resource {
  * call has to wait; from then on it remembers what epoll said, so that a try that cannot succeed is not made.
  */
 export class Socket extends ByteStream implements Watched {
+  readonly type: number = ResourceType.socket;
   readonly descriptor: number;
   readonly #readers: PendingAttempt[] = [];
   readonly #writers: PendingAttempt[] = [];
@@ -177,6 +179,7 @@ export class Socket extends ByteStream implements Watched {
   /** Begins to be waited for as a connection in progress. */
   awaitConnection(executor: Executor, id: number, timeout: number): void {
     this.#writable = false;
+    executor.connecting(id, this.descriptor);
     this.serve(executor, id, Attempt.connect, 0, 0, timeout);
   }
 

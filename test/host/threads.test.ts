@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import type { Image, Strategy } from '../../src/index.ts';
-import { MAX_THREADS } from '../../src/limits.ts';
+import { THREADS_MAX } from '../../src/limits.ts';
 import { buildProgram, withEnclave } from '../support/enclaves.ts';
 import { until } from '../support/until.ts';
 import type * as program from './launches.program.ts';
@@ -104,10 +104,10 @@ test('the death of the first thread ends the enclave, with the reason', async ()
   });
 });
 
-test(`there are ${MAX_THREADS} at most`, async () => {
-  const many = await buildProgram('test/host/launches.program', { threads: MAX_THREADS });
+test(`there are ${THREADS_MAX} at most`, async () => {
+  const many = await buildProgram('test/host/launches.program', { threads: THREADS_MAX });
   await withEnclave<Program>(many, { startTimeout: 60_000 }, async (enclave) => {
-    const thread = MAX_THREADS - 1;
-    assert.deepEqual(await enclave.launchWith({ thread }, 'thread'), { index: thread, count: MAX_THREADS });
+    const thread = THREADS_MAX - 1;
+    assert.deepEqual(await enclave.launchWith({ thread }, 'thread'), { index: thread, count: THREADS_MAX });
   });
 });
