@@ -65,8 +65,8 @@ export const KEPT_DESCRIPTORS_MAX = 100;
 export const PRIVATE_MEMORY_BYTES_DEFAULT = 1_048_576;
 /** The longest typed array that all supported versions of Node make. */
 export const PRIVATE_MEMORY_BYTES_MAX = 4_294_967_296;
-/** Threads of one enclave: each has a channel of its own and polls. */
-export const THREADS_MAX = 16;
+/** Each thread brings six descriptors that a locked-down process keeps, of which there can be KEPT_DESCRIPTORS_MAX. */
+export const THREADS_MAX = 12;
 /** Names of images stand in messages, process lists and file names. */
 export const NAME_LENGTH_MAX = 64;
 /** Grants of one kind: they are compared one by one. */
