@@ -88,7 +88,7 @@ export class Calls implements CompletionSink {
    * Starts a call and says in which slot. With a waiter the slot is freed when the waiter has been told;
    * without, {@link finish} takes the answer. `payload` is room of the port (0 with a length of 0); the call
    * owns it until it is answered, and then who started it gives it back. When waiting for the answer throws,
-   * the call keeps it: the host may still write there.
+   * the call keeps it: the host may still write there. A call that is refused for want of a slot gives it back.
    */
   start(
     kind: number,
@@ -107,7 +107,7 @@ export class Calls implements CompletionSink {
   ): number {
     if (this.#violation !== undefined) throw this.#violation;
     const count = this.#freeCount;
-    if (count <= CALLS_KEPT_FOR_ENDING && (count === 0 || !ends(kind))) this.#refuse();
+    if (count <= CALLS_KEPT_FOR_ENDING && (count === 0 || !ends(kind))) this.#refuse(payload, length);
     this.#freeCount = count - 1;
     const slot = this.#free[count - 1] as number;
     const generation =
@@ -130,7 +130,8 @@ export class Calls implements CompletionSink {
     return slot;
   }
 
-  #refuse(): never {
+  #refuse(payload: number, length: number): never {
+    if (length > 0) this.port.release(payload);
     this.counters.add(Count.channelFull);
     throw new SgxioError('SGXIO_CHANNEL_FULL', `${this.inFlight} calls are in flight already; await some`);
   }

@@ -80,7 +80,13 @@ export class Operation implements Waiter {
     this.#payload = lend(this.#calls, view, offset, length, direction);
     this.#running = true;
     this.#queue.running++;
-    this.#calls.start(kind, handle, this.#payload, length, 0, 0, 0, 0, 0, 0, -1, 0, this);
+    try {
+      this.#calls.start(kind, handle, this.#payload, length, 0, 0, 0, 0, 0, 0, -1, 0, this);
+    } catch (error) {
+      this.#running = false;
+      this.#queue.running--;
+      throw error;
+    }
   }
 
   settle(result: number): void {

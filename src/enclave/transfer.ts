@@ -141,8 +141,8 @@ class AsyncCall implements Waiter {
     const timeout = milliseconds(this.#options);
     const calls = this.#calls;
     this.#payload = lend(calls, view, offset, length, direction);
-    signal?.addEventListener('abort', this.#abort, { once: true });
     this.#slot = calls.start(kind, handle, this.#payload, length, a0, a1, a2, a3, 0, 0, timeout, limit, this);
+    if (!this.#settled) signal?.addEventListener('abort', this.#abort, { once: true });
     if (timeout >= 0 && !this.#settled) {
       const patience = calls.patience(this.#slot, timeout);
       this.#timer = setTimeout(
