@@ -11,6 +11,7 @@ export type ErrorCode =
   | 'SGXIO_IMAGE_TAMPERED'
   | 'SGXIO_ENCLAVE_FAILED'
   | 'SGXIO_ENCLAVE_STOPPED'
+  | 'SGXIO_THREAD_FAILED'
   | 'SGXIO_WORKER_FAILED'
   | 'SGXIO_FORBIDDEN_MODULE'
   | 'SGXIO_NOT_GRANTED'
@@ -123,12 +124,15 @@ export class SystemError extends Error {
   /** Negative, as in Node. */
   readonly errno: number;
   readonly syscall: string;
+  /** The path that the call named, where it named one. */
+  declare readonly path?: string;
 
-  constructor(code: string, errno: number, syscall: string, detail = '') {
+  constructor(code: string, errno: number, syscall: string, detail = '', path?: string) {
     super(`${syscall} ${code}${detail === '' ? '' : `: ${detail}`}`);
     this.code = code;
     this.errno = errno;
     this.syscall = syscall;
+    if (path !== undefined) this.path = path;
   }
 
   override get name(): string {

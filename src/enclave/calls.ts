@@ -1,9 +1,18 @@
 import { Count, Counters } from '../boundary/counters.ts';
-import { CallKind, isErrno, mayFailWith, resultLimit, ruleOf } from '../boundary/kinds.ts';
+import {
+  CallKind,
+  isErrno,
+  mayFailWith,
+  RESULT_HANDLE,
+  resultLimit,
+  resultRuleOf,
+  ruleOf,
+} from '../boundary/kinds.ts';
 import type { CompletionSink, Port } from '../boundary/port.ts';
 import type { WaitPolicy } from '../boundary/waiting.ts';
 import { HostViolation, SgxioError, TimeoutError } from '../errors.ts';
 import { CALLS_IN_FLIGHT_MAX, CALLS_KEPT_FOR_ENDING } from '../limits.ts';
+import { adoptHandle, forgetHandle } from './handles.ts';
 
 const SLOT_BITS = 14;
 const SLOT_MASK = CALLS_IN_FLIGHT_MAX - 1;
@@ -51,6 +60,8 @@ export class Calls implements CompletionSink {
   #violation: HostViolation | undefined;
   /** Told of every call that is started with a waiter, so that the event loop looks for its answer. */
   onWaiter: () => void = () => {};
+  /** Told of the first violation before anything else happens: a program must not catch it and go on. */
+  onViolation: (violation: HostViolation) => void = () => {};
   /** Throws when the enclave is to stop. */
   checkStop: () => void = () => {};
 
@@ -88,7 +99,8 @@ export class Calls implements CompletionSink {
    * Starts a call and says in which slot. With a waiter the slot is freed when the waiter has been told;
    * without, {@link finish} takes the answer. `payload` is room of the port (0 with a length of 0); the call
    * owns it until it is answered, and then who started it gives it back. When waiting for the answer throws,
-   * the call keeps it: the host may still write there. A call that is refused for want of a slot gives it back.
+   * the call keeps it: the host may still write there. When starting throws, nothing was asked, and the payload
+   * is given back already.
    */
   start(
     kind: number,
@@ -107,7 +119,10 @@ export class Calls implements CompletionSink {
   ): number {
     if (this.#violation !== undefined) throw this.#violation;
     const count = this.#freeCount;
-    if (count <= CALLS_KEPT_FOR_ENDING && (count === 0 || !ends(kind))) this.#refuse(payload, length);
+    if (count <= CALLS_KEPT_FOR_ENDING && (count === 0 || !ends(kind))) {
+      if (length > 0) this.port.release(payload);
+      this.#refuse();
+    }
     this.#freeCount = count - 1;
     const slot = this.#free[count - 1] as number;
     const generation =
@@ -126,12 +141,24 @@ export class Calls implements CompletionSink {
       this.waiting++;
       this.onWaiter();
     }
-    this.port.submit(kind, id, handle, payload, length, a0, a1, a2, a3, a4, a5, timeout);
+    try {
+      this.port.submit(kind, id, handle, payload, length, a0, a1, a2, a3, a4, a5, timeout);
+    } catch (error) {
+      this.#withdraw(slot, id);
+      throw error;
+    }
     return slot;
   }
 
-  #refuse(payload: number, length: number): never {
-    if (length > 0) this.port.release(payload);
+  /** Undoes the start of a call that could not be handed over. */
+  #withdraw(slot: number, id: number): void {
+    if (this.#violation !== undefined || this.#ids[slot] !== id) return;
+    this.#ids[slot] = 0;
+    this.#forgetWaiter(slot);
+    this.#releaseWithPayload(slot);
+  }
+
+  #refuse(): never {
     this.counters.add(Count.channelFull);
     throw new SgxioError('SGXIO_CHANNEL_FULL', `${this.inFlight} calls are in flight already; await some`);
   }
@@ -153,6 +180,7 @@ export class Calls implements CompletionSink {
     const state = this.#state[slot];
     if (state === ABANDONED) {
       this.#releaseWithPayload(slot);
+      if (checked >= 0 && resultRuleOf[kind] === RESULT_HANDLE) this.#closeOrphan(checked);
       return;
     }
     const waiter = this.#waiters[slot];
@@ -180,9 +208,22 @@ export class Calls implements CompletionSink {
     return mayFailWith(kind, -result) ? result : -EIO;
   }
 
+  /** A handle that came for a call given up is nobody's: it goes back to the host, which else would keep it open. */
+  #closeOrphan(handle: number): void {
+    adoptHandle(this, handle);
+    queueMicrotask(() => {
+      if (this.#freeCount === 0 || this.#violation !== undefined) return;
+      this.start(CallKind.close, handle, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, {
+        settle: () => forgetHandle(handle),
+      });
+    });
+  }
+
   #violate(message: string): never {
-    this.#violation = new HostViolation(message);
-    throw this.#violation;
+    const violation = new HostViolation(message);
+    this.#violation = violation;
+    this.onViolation(violation);
+    throw violation;
   }
 
   /** Marks this channel as one whose host lied, from a check made elsewhere on what it sent. */
@@ -287,6 +328,11 @@ export class Calls implements CompletionSink {
     return ruleOf(this.#kinds[slot] as number).prompt ? PROMPT_MILLISECONDS_MAX : Number.POSITIVE_INFINITY;
   }
 
+  /** Whether a slot's call is over: answered, and its waiter told. */
+  isFree(slot: number): boolean {
+    return this.#state[slot] === FREE;
+  }
+
   #giveUp(slot: number, patience: number): never {
     const syscall = ruleOf(this.#kinds[slot] as number).syscall;
     this.abandon(slot);
@@ -298,12 +344,21 @@ export class Calls implements CompletionSink {
    * may still write there. Who started it does not give the payload back.
    */
   abandon(slot: number): void {
-    if (this.#waiters[slot] !== undefined) {
-      this.#waiters[slot] = undefined;
-      this.waiting--;
-    }
+    this.#forgetWaiter(slot);
     if (this.#state[slot] === DONE) this.#releaseWithPayload(slot);
     else this.#state[slot] = ABANDONED;
+  }
+
+  /** Asks the host to end a call that was given up; when no slot is free, it ends by itself or not at all. */
+  cancel(id: number): void {
+    if (this.#freeCount === 0) return;
+    this.abandon(this.start(CallKind.cancel, 0, 0, 0, id, 0, 0, 0, 0, 0, -1, 0, undefined));
+  }
+
+  #forgetWaiter(slot: number): void {
+    if (this.#waiters[slot] === undefined) return;
+    this.#waiters[slot] = undefined;
+    this.waiting--;
   }
 
   #releaseWithPayload(slot: number): void {

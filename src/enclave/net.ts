@@ -1,23 +1,24 @@
 import { isIPv6 } from 'node:net';
+import { constants } from 'node:os';
 import { CallKind } from '../boundary/kinds.ts';
 import { AddressOf, ShutdownOf, SocketOptionCode } from '../boundary/net.ts';
 import { InvalidArgumentError, SgxioError } from '../errors.ts';
 import {
+  AF_UNIX,
   decodeSocketAddress,
   encodeSocketAddress,
   SOCKET_ADDRESS_BYTES_MAX,
   type SocketAddress,
 } from '../linux/socket-address.ts';
-import { adoptHandle } from './handles.ts';
+import { Open } from './open.ts';
 import { runtime } from './runtime.ts';
 import {
   type AsyncCallOptions,
   type CallOptions,
   callAsync,
   callSync,
-  closeAsync,
-  closeSync,
   Direction,
+  failure,
   type Transfer,
 } from './transfer.ts';
 
@@ -56,48 +57,8 @@ function describe(endpoint: Endpoint): string {
   return 'path' in endpoint ? endpoint.path : `${endpoint.host}:${endpoint.port}`;
 }
 
-/** Something of the host that is open until it is closed. */
-abstract class Open {
-  #handle: number;
-
-  constructor(handle: number) {
-    this.#handle = adoptHandle(runtime().calls, handle);
-  }
-
-  protected get handle(): number {
-    if (this.#handle < 0)
-      throw new SgxioError('SGXIO_CLOSED', 'it was closed before; a closed socket cannot be used');
-    return this.#handle;
-  }
-
-  /** The handle, for an {@link Operation} or a {@link Poller} of this thread. */
-  get hostHandle(): number {
-    return this.handle;
-  }
-
-  get isOpen(): boolean {
-    return this.#handle >= 0;
-  }
-
-  /** Closes it; calls that wait on it fail with ECANCELED. Closing twice does nothing. */
-  close(): void {
-    const handle = this.#handle;
-    if (handle < 0) return;
-    this.#handle = -1;
-    closeSync(handle);
-  }
-
-  async closeAsync(): Promise<void> {
-    const handle = this.#handle;
-    if (handle < 0) return;
-    this.#handle = -1;
-    await closeAsync(handle);
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
+/** What listeners and connections share. */
+abstract class StreamSocket extends Open {
   protected addressOf(whose: number): SocketAddress {
     const view = new Uint8Array(ADDRESS_ROOM);
     const length = callSync({
@@ -109,8 +70,12 @@ abstract class Open {
       a0: whose,
     });
     const address = decodeSocketAddress(view, length);
-    if (address === undefined) return runtime().calls.violate('the host gave an address that is none');
-    return address;
+    if (address !== undefined) return address;
+    // A peer may have bound itself to bytes that are no text; its host is honest all the same.
+    if (length > 2 && view[0] === AF_UNIX && view[1] === 0) {
+      throw failure(CallKind.address, -constants.errno.EINVAL, 'the path of the socket is no text');
+    }
+    return runtime().calls.violate('the host gave an address that is none');
   }
 
   /** Where it is bound. Told by the host: not to be trusted with a decision. */
@@ -120,7 +85,7 @@ abstract class Open {
 }
 
 /** Waits for connections. */
-export class Listener extends Open {
+export class Listener extends StreamSocket {
   accept(options?: CallOptions): Connection {
     return new Connection(callSync({ kind: CallKind.accept, handle: this.handle }, options));
   }
@@ -131,7 +96,7 @@ export class Listener extends Open {
 }
 
 /** A stream of bytes to and from a peer. */
-export class Connection extends Open {
+export class Connection extends StreamSocket {
   #expected = RECEIVE_BYTES_FIRST;
 
   /** Receives at most `buffer.length` bytes and says how many; 0 is the end of the stream. */

@@ -2,6 +2,7 @@ import { Count, type Counters } from '../boundary/counters.ts';
 import { type ChannelLayout, Parked } from '../boundary/layout.ts';
 import type { CompletionSink, Port } from '../boundary/port.ts';
 import { CompletionReader, SubmissionWriter } from '../boundary/ring.ts';
+import { TimeoutError } from '../errors.ts';
 import { RING_ENTRIES } from '../limits.ts';
 import { privateAddress } from '../linux/addresses.ts';
 import { drainEvent, futexWait, signalEvent, yieldProcessor } from '../linux/events.ts';
@@ -11,6 +12,8 @@ import { Arena } from './arena.ts';
 
 /** How long a sleep lasts at most before its reason is looked at again, in milliseconds. */
 const PARK_MILLISECONDS_MAX = 1000;
+/** How long a host may leave the submission ring full, in milliseconds: an honest worker never blocks. */
+const SUBMIT_MILLISECONDS_MAX = 60_000;
 
 /** The enclave's end of one channel: calls leave through the submission ring, answers come through the other. */
 export class RingPort implements Port {
@@ -28,6 +31,8 @@ export class RingPort implements Port {
   /** The sleep of the host that was ended last; each has a number of its own. */
   #rung = 0;
   #sleeps = 0;
+  /** Whether the event loop sleeps until the bell rings. */
+  #loopParked = false;
   readonly #counters: Counters;
 
   readonly bell: number;
@@ -89,10 +94,14 @@ export class RingPort implements Port {
   /** A full ring: the worker is behind, or sleeps for want of room to answer. */
   #makeRoom(): void {
     this.#counters.add(Count.ringFull);
+    const until = performance.now() + SUBMIT_MILLISECONDS_MAX;
     do {
       if (this.poll() === 0) yieldProcessor();
       const parked = Atomics.load(this.#words, this.#hostParkedWord);
       if (parked !== 0 && parked !== this.#rung) this.#ringHost(parked);
+      if (performance.now() > until) {
+        throw new TimeoutError(`the host took no call within ${SUBMIT_MILLISECONDS_MAX} ms`);
+      }
     } while (!this.#writer.hasRoom());
   }
 
@@ -119,10 +128,13 @@ export class RingPort implements Port {
       this.#counters.add(Count.parks);
       futexWait(this.#address + this.#bellWord * 4, bell, Math.min(milliseconds, PARK_MILLISECONDS_MAX));
     }
-    Atomics.store(this.#words, this.#enclaveParkedWord, Parked.awake);
+    // The event loop may lie asleep below: a timer woke this thread, which then made a call and waited for it.
+    if (this.#loopParked) this.#parkAs(Parked.onDescriptor);
+    else Atomics.store(this.#words, this.#enclaveParkedWord, Parked.awake);
   }
 
   parkOnBell(): boolean {
+    this.#loopParked = true;
     this.#parkAs(Parked.onDescriptor);
     if (this.#reader.waiting()) return true;
     this.#counters.add(Count.parks);
@@ -130,6 +142,7 @@ export class RingPort implements Port {
   }
 
   unpark(): void {
+    this.#loopParked = false;
     Atomics.store(this.#words, this.#enclaveParkedWord, Parked.awake);
     drainEvent(this.bell);
   }
@@ -150,10 +163,12 @@ export class RingPort implements Port {
   }
 
   copyOut(payload: number, view: Uint8Array<ArrayBuffer>, offset: number, length: number): void {
+    checkRange(view, offset, length);
     copyMemory(this.#arenaAddress + payload, privateAddress(view) + offset, length);
   }
 
   copyIn(payload: number, view: Uint8Array<ArrayBuffer>, offset: number, length: number): void {
+    checkRange(view, offset, length);
     copyMemory(privateAddress(view) + offset, this.#arenaAddress + payload, length);
   }
 
@@ -164,4 +179,10 @@ export class RingPort implements Port {
   get blocksInUse(): number {
     return this.#arena.blocksInUse;
   }
+}
+
+/** Beyond a view, or in one whose buffer was given away meanwhile, lies memory of something else. */
+function checkRange(view: Uint8Array<ArrayBuffer>, offset: number, length: number): void {
+  if (offset >= 0 && length >= 0 && offset + length <= view.length) return;
+  throw new RangeError(`${length} bytes from ${offset} do not lie in a view of ${view.length}`);
 }

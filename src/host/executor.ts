@@ -3,13 +3,17 @@ import type { Grants } from '../boundary/grants.ts';
 import { CALL_KINDS, CallKind } from '../boundary/kinds.ts';
 import type { CompletionSink } from '../boundary/port.ts';
 import type { Request } from '../boundary/ring.ts';
-import { HANDLES_MAX, PAYLOAD_MAX } from '../limits.ts';
+import { CALLS_IN_FLIGHT_MAX, HANDLES_MAX, PAYLOAD_MAX } from '../limits.ts';
+import { privateAddress } from '../linux/addresses.ts';
 import { closeDescriptor, createEpoll, EventBuffer, waitForEvents } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
+import { copyMemory } from '../linux/memory.ts';
+import { type BlockingCall, type BlockingCalls, blockingInPlace } from './blocking-call.ts';
 import { Deadlines } from './deadlines.ts';
 import { type Journal, ResourceType } from './journal.ts';
+import type { Mount } from './mounts.ts';
 
-const { EBADF, ECANCELED, EINVAL, EMFILE, ENOSYS, ETIMEDOUT } = constants.errno;
+const { EAGAIN, EBADF, ECANCELED, EINVAL, EMFILE, ENOSYS, ETIMEDOUT } = constants.errno;
 const EVENTS_A_POLL = 256;
 
 /** Something that the enclave holds a handle of. */
@@ -48,6 +52,10 @@ export type Handler = (executor: Executor, request: Request) => void;
 export class Executor {
   readonly epoll: number;
   readonly grants: Grants;
+  /** The directory of each grant of files. */
+  readonly mounts: readonly Mount[];
+  /** Where calls that may wait for a disk are made: here, unless told otherwise. */
+  blocking: BlockingCalls = blockingInPlace;
   readonly #sink: CompletionSink;
   readonly #base: number;
   readonly #payloadEnd: number;
@@ -57,7 +65,9 @@ export class Executor {
   readonly #watched: (Watched | undefined)[] = [];
   readonly #events = new EventBuffer(EVENTS_A_POLL);
   readonly #pending = new Map<number, Pending>();
-  readonly #deadlines = new Deadlines<Pending>((pending) => this.#pending.get(pending.id) === pending);
+  readonly #deadlines: Deadlines<Pending> = new Deadlines(
+    (pending) => this.#pending.get(pending.id) === pending,
+  );
   readonly #journal: Journal | undefined;
 
   /**
@@ -70,6 +80,7 @@ export class Executor {
     base: number,
     payloadEnd: number,
     sink: CompletionSink,
+    mounts: readonly Mount[] = [],
     journal?: Journal,
   ) {
     this.#handlers = new Array(CALL_KINDS).fill(undefined);
@@ -79,6 +90,7 @@ export class Executor {
     this.#handlers[CallKind.cancel] = cancel;
     this.#handlers[CallKind.close] = close;
     this.grants = grants;
+    this.mounts = mounts;
     this.#base = base;
     this.#payloadEnd = payloadEnd;
     this.#sink = sink;
@@ -102,12 +114,30 @@ export class Executor {
     return this.#base + payload;
   }
 
+  /** Copies `length` bytes of `view` from `offset` to a payload's address, for services of the host's own. */
+  fill(address: number, view: Uint8Array<ArrayBuffer>, offset: number, length: number): void {
+    copyMemory(address, privateAddress(view) + offset, length);
+  }
+
+  /** Copies `length` bytes from a payload's address into `view` at `offset`. */
+  take(address: number, view: Uint8Array<ArrayBuffer>, offset: number, length: number): void {
+    copyMemory(privateAddress(view) + offset, address, length);
+  }
+
   complete(id: number, result: number, extra0 = 0, extra1 = 0): void {
     this.#sink.complete(id, result, extra0, extra1);
   }
 
-  /** Keeps a call until it is answered, withdrawn or, when `timeout` (milliseconds) is not negative, late. */
+  /**
+   * Keeps a call until it is answered, withdrawn or, when `timeout` (milliseconds) is not negative, late. One
+   * more than an honest enclave has in flight, or a second of the same id, is withdrawn and fails at once.
+   */
   wait(pending: Pending, timeout: number): void {
+    if (this.#pending.size >= CALLS_IN_FLIGHT_MAX || this.#pending.has(pending.id)) {
+      pending.withdraw(this);
+      this.complete(pending.id, -EAGAIN);
+      return;
+    }
     this.#pending.set(pending.id, pending);
     this.#journal?.wait(pending.id, timeout);
     if (timeout >= 0) this.#deadlines.add(pending, timeout);
@@ -121,6 +151,11 @@ export class Executor {
   /** Answers a call that was kept. */
   settle(pending: Pending, result: number, extra0 = 0, extra1 = 0): void {
     if (this.#pending.delete(pending.id)) this.#sink.complete(pending.id, result, extra0, extra1);
+  }
+
+  /** Makes a call that may block and answers it when it is over. */
+  block(call: BlockingCall): void {
+    this.blocking.start(this, call);
   }
 
   /** Calls that are kept. */

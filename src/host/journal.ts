@@ -1,6 +1,6 @@
 import { COUNTERS, COUNTERS_BYTES, Counters } from '../boundary/counters.ts';
 import type { Request } from '../boundary/ring.ts';
-import { CALLS_IN_FLIGHT_MAX, HANDLES_MAX } from '../limits.ts';
+import { CALLS_IN_FLIGHT_MAX, GRANTS_MAX, HANDLES_MAX } from '../limits.ts';
 import { closeDescriptor } from '../linux/events.ts';
 
 /**
@@ -16,14 +16,14 @@ const Word = {
   opening: 2,
   /** The number of the last sleep: the enclave wakes each number once. */
   sleeps: 3,
-  /** A descriptor, plus one. */
-  epoll: 4,
+  /** How many descriptors the worker holds for itself. */
+  ownDescriptors: 4,
   /** Non-zero once a worker was ready to serve. */
   served: 5,
 } as const;
 
 /** What a handle stands for, where a successor can make it again from its descriptor. */
-export const ResourceType = { none: 0, other: 1, socket: 2, poller: 3 } as const;
+export const ResourceType = { none: 0, other: 1, socket: 2, poller: 3, file: 4 } as const;
 
 /** The words of one call, by slot. */
 const Field = {
@@ -44,6 +44,8 @@ const FIELD_BITS = 3;
 
 const SLOT_MASK = CALLS_IN_FLIGHT_MAX - 1;
 const WORDS_BYTES = 64;
+/** Of a worker itself: its epoll, the bell of its pool, a directory for each mount. */
+const OWN_DESCRIPTORS_MAX: number = 2 + GRANTS_MAX;
 const CALLS_BYTES = CALLS_IN_FLIGHT_MAX << (FIELD_BITS + 2);
 
 /** A call that a worker had taken and not answered. */
@@ -68,6 +70,7 @@ export class Journal {
   readonly #calls: Int32Array;
   readonly #deadlines: Float64Array;
   readonly #descriptors: Int32Array;
+  readonly #ownDescriptors: Int32Array;
   readonly #types: Uint8Array;
 
   constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(JOURNAL_BYTES)) {
@@ -82,6 +85,7 @@ export class Journal {
     this.#deadlines = new Float64Array(buffer, take(CALLS_IN_FLIGHT_MAX * 8), CALLS_IN_FLIGHT_MAX);
     this.#calls = new Int32Array(buffer, take(CALLS_BYTES), CALLS_BYTES / 4);
     this.#descriptors = new Int32Array(buffer, take(HANDLES_MAX * 4), HANDLES_MAX);
+    this.#ownDescriptors = new Int32Array(buffer, take(OWN_DESCRIPTORS_MAX * 4), OWN_DESCRIPTORS_MAX);
     this.#types = new Uint8Array(buffer, take(HANDLES_MAX), HANDLES_MAX);
   }
 
@@ -166,14 +170,23 @@ export class Journal {
     this.#words[Word.sleeps] = number;
   }
 
-  serve(epoll: number): void {
-    this.#words[Word.epoll] = epoll + 1;
+  /** Notes that a worker is ready to serve, and what it has to close when it ends. */
+  serve(descriptors: readonly number[]): void {
+    this.#ownDescriptors.set(descriptors);
+    this.#words[Word.ownDescriptors] = descriptors.length;
     this.#words[Word.served] = 1;
+  }
+
+  /** Closes what a worker that died held for itself. */
+  closeOwn(): void {
+    const count = this.#words[Word.ownDescriptors] as number;
+    this.#words[Word.ownDescriptors] = 0;
+    for (const descriptor of this.#ownDescriptors.subarray(0, count)) closeDescriptor(descriptor);
   }
 
   /** Notes that the worker has closed all it had, as it was told. */
   end(): void {
-    this.#words[Word.epoll] = 0;
+    this.#words[Word.ownDescriptors] = 0;
     this.#calls.fill(0);
   }
 
@@ -213,11 +226,6 @@ export class Journal {
     return (this.#words[Word.opening] as number) - 1;
   }
 
-  /** The epoll of the worker that wrote last; -1 when there is none. */
-  get epoll(): number {
-    return (this.#words[Word.epoll] as number) - 1;
-  }
-
   /** Closes every descriptor that a dead worker left, for who has no successor. */
   closeDescriptors(): void {
     for (const { descriptor } of this.inFlight()) {
@@ -227,10 +235,15 @@ export class Journal {
       this.close(handle);
       if (descriptor >= 0) closeDescriptor(descriptor);
     }
-    if (this.epoll >= 0) closeDescriptor(this.epoll);
+    this.closeOwn();
     this.end();
   }
 }
 
 const JOURNAL_BYTES: number =
-  COUNTERS_BYTES + WORDS_BYTES + CALLS_IN_FLIGHT_MAX * 8 + CALLS_BYTES + HANDLES_MAX * 5;
+  COUNTERS_BYTES +
+  WORDS_BYTES +
+  CALLS_IN_FLIGHT_MAX * 8 +
+  CALLS_BYTES +
+  HANDLES_MAX * 5 +
+  OWN_DESCRIPTORS_MAX * 4;

@@ -15,7 +15,7 @@ export class RingSink implements CompletionSink {
   readonly #bellWord: number;
   readonly #bellAddress: number;
   readonly #enclaveBell: number;
-  /** Answers that found the ring full, four words each; bounded by the calls that may be in flight. */
+  /** Answers that found the ring full, four words each: a batch, and those of the calls that were kept. */
   #overflow: number[] = [];
   #rung = 0;
   readonly #journal: Journal;
@@ -60,6 +60,11 @@ export class RingSink implements CompletionSink {
   /** Whether answers wait for room in the ring. */
   get overflowing(): boolean {
     return this.#overflow.length > 0;
+  }
+
+  /** Whether one more answer fits the ring. */
+  hasRoom(): boolean {
+    return this.#writer.hasRoom();
   }
 
   /** Moves waiting answers into the ring as far as they fit. */

@@ -18,6 +18,8 @@ export class WorkerThread {
   readonly #onFailure: (error: EnclaveError) => void;
   readonly #recentDeaths: number[] = [];
   #ending = false;
+  /** It keeps the process alive only while its end is waited for. */
+  #thread: Worker | undefined;
   /** Settles when the last thread has ended and every descriptor is closed. */
   readonly ended: Promise<void>;
   #onEnded: () => void = () => {};
@@ -36,12 +38,14 @@ export class WorkerThread {
   /** Says that the threads were told to end: the next one to do so has no successor. */
   expectEnd(): void {
     this.#ending = true;
+    this.#thread?.ref();
   }
 
   #start(): void {
     const workerData: WorkerData = { ...this.#settings, journal: this.journal.buffer };
     const thread = new Worker(new URL('./worker-main.js', import.meta.url), { workerData });
     thread.unref();
+    this.#thread = thread;
     let cause: unknown;
     thread.once('error', (error) => {
       cause = error;

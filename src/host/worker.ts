@@ -11,6 +11,8 @@ import { check } from '../linux/ffi.ts';
 import type { SharedMapping } from '../linux/memory.ts';
 import { Executor, type Handler } from './executor.ts';
 import type { Journal, TakenCall } from './journal.ts';
+import { closeMounts, openMounts } from './mounts.ts';
+import { Pool } from './pool.ts';
 import { restoreHandles } from './restore.ts';
 import { RingSink } from './ring-sink.ts';
 
@@ -31,6 +33,8 @@ export interface WorkerOptions {
   /** Wakes the enclave thread's event loop. */
   readonly enclaveBell: number;
   readonly grants: Grants;
+  /** The directory of the host for each grant of files. */
+  readonly directories: readonly string[];
   readonly handlers: Readonly<Partial<Record<CallKindName, Handler>>>;
   /** Whether to poll before sleeping. */
   readonly spins: boolean;
@@ -48,6 +52,7 @@ export class Worker {
   readonly #reader: SubmissionReader;
   readonly #sink: RingSink;
   readonly #executor: Executor;
+  readonly #pool: Pool;
   readonly #policy: WaitPolicy;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #parkedWord: number;
@@ -68,8 +73,11 @@ export class Worker {
       start: journal.submissionsTaken,
     });
     this.#sink = new RingSink(boundary, layout, enclaveBell, journal);
+    const mounts = openMounts(grants.files, options.directories);
     const arena = boundary.address + layout.arena;
-    this.#executor = new Executor(handlers, grants, arena, ARENA_BYTES, this.#sink, journal);
+    this.#executor = new Executor(handlers, grants, arena, ARENA_BYTES, this.#sink, mounts, journal);
+    this.#pool = new Pool(this.#executor);
+    this.#executor.blocking = this.#pool;
     this.#policy = new WaitPolicy(options.spins);
     this.#parkedWord = layout.hostParked >> 2;
     this.#stop = options.stop;
@@ -85,9 +93,9 @@ export class Worker {
    */
   #takeOver(): void {
     const journal = this.#journal;
-    const predecessor = journal.epoll;
-    if (predecessor >= 0) closeDescriptor(predecessor);
-    journal.serve(this.#executor.epoll);
+    journal.closeOwn();
+    const { epoll, mounts } = this.#executor;
+    journal.serve([epoll, this.#pool.bell, ...mounts.map(({ descriptor }) => descriptor)]);
     restoreHandles(this.#executor, journal);
     if (this.#reader.waiting()) journal.untake(this.#reader.nextId);
     const calls = journal.inFlight();
@@ -107,12 +115,15 @@ export class Worker {
     this.#executor.execute(Object.assign(new Request(), { id, kind, handle, payload, length, timeout }));
   }
 
-  run(): void {
+  async run(): Promise<void> {
     while (Atomics.load(this.#stop, 0) === 0) {
       if (this.#serve() > 0) continue;
-      this.#waitForWork();
+      if (this.#pool.wantsTurn) await new Promise((resolve) => setImmediate(resolve));
+      else this.#waitForWork();
     }
     this.#executor.closeAll();
+    await this.#pool.close(this.#executor);
+    closeMounts(this.#executor.mounts);
     this.#journal.end();
     this.#sink.flush();
     this.#sink.wake();
@@ -120,16 +131,17 @@ export class Worker {
 
   /** Serves what is there and says how much it was. */
   #serve(): number {
+    if (this.#sink.overflowing) this.#sink.flush();
     const request = this.#request;
     let served = 0;
-    while (served < BATCH && this.#reader.read(request)) {
+    // An enclave that takes no answers is given none: what waits here stays within what is in flight.
+    while (served < BATCH && !this.#sink.overflowing && this.#reader.read(request)) {
       served++;
       const taken = this.#reader.taken;
       this.#journal.take(request, taken);
       this.#journal.counters.begin(request.id, request.kind, (taken - this.#sink.written) | 0);
       this.#executor.execute(request);
     }
-    if (this.#sink.overflowing) this.#sink.flush();
     if (served === BATCH && this.#executor.pendingCount > 0) this.#executor.poll(0);
     return served;
   }
@@ -154,7 +166,7 @@ export class Worker {
   /** True when a submission or an event came within that many polls. */
   #poll(polls: number): boolean {
     for (let count = 1; count <= polls; count++) {
-      if (this.#reader.waiting()) return true;
+      if (this.#sink.overflowing ? this.#sink.hasRoom() : this.#reader.waiting()) return true;
       if (count % POLLS_A_LOOK === 0 && this.#executor.pendingCount > 0 && this.#executor.poll(0) > 0)
         return true;
     }
@@ -167,7 +179,7 @@ export class Worker {
     this.#journal.sleep(sleeps);
     this.#reader.acknowledge();
     Atomics.store(this.#words, this.#parkedWord, sleeps);
-    if (!this.#reader.waiting() && Atomics.load(this.#stop, 0) === 0) {
+    if ((this.#sink.overflowing || !this.#reader.waiting()) && Atomics.load(this.#stop, 0) === 0) {
       this.#journal.counters.add(Count.parks);
       this.#executor.poll(this.#sink.overflowing ? OVERFLOW_MILLISECONDS : -1);
     }

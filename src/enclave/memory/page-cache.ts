@@ -1,22 +1,12 @@
 import { MemoryError, PageTamperedError } from '../../errors.ts';
 import { PAGE_BYTES, STORE_BATCH_PAGES, STORE_SLOT_BYTES, SUB_PAGE_BYTES } from '../../limits.ts';
 import type { MappedMemory } from '../../linux/openssl.ts';
+import { FrameTable, Mark } from './frame-table.ts';
 import { Counter, type Layout, Quantity, VERSIONS_PER_PAGE, Word } from './layout.ts';
 import { lock, unlock } from './lock.ts';
 import type { EvictionPolicy } from './policy.ts';
 import { type PageSealer, SEALED_PAGE, SEALED_SUB_PAGE, subPagePosition } from './sealing.ts';
 import type { BackingStore, Transfer } from './store.ts';
-
-/** Marks of a frame. */
-export const Mark = {
-  none: 0,
-  /** Differs from what the store has. */
-  dirty: 1,
-  /** Brought in ahead of need, and not used yet. */
-  ahead: 2,
-  /** To be sealed by sub-pages, so that sparse reads need not open all of it. */
-  sparse: 4,
-} as const;
 
 /** One fault in so many is timed: two clock readings would cost a tenth of a fault. */
 const FAULTS_PER_TIMING = 64;
@@ -40,6 +30,7 @@ export class PageCache {
   readonly frames: Uint8Array<ArrayBuffer>;
   readonly view: DataView<ArrayBuffer>;
   readonly layout: Layout;
+  readonly #table: FrameTable;
   readonly #sealer: PageSealer;
   readonly #policy: EvictionPolicy;
   readonly #store: BackingStore;
@@ -50,8 +41,6 @@ export class PageCache {
   readonly #pageOf: Int32Array<ArrayBuffer>;
   readonly #pins: Int32Array<ArrayBuffer>;
   readonly #marks: Uint8Array<ArrayBuffer>;
-  readonly #next: Int32Array<ArrayBuffer>;
-  readonly #buckets: Int32Array<ArrayBuffer>;
   readonly #entries: Float64Array<ArrayBuffer>;
   readonly #transfers: readonly Transfer[];
   /** Frames on their way in, with the page that each gets. */
@@ -84,19 +73,14 @@ export class PageCache {
     this.#pageOf = layout.pageOf;
     this.#pins = layout.pins;
     this.#marks = layout.marks;
-    this.#next = layout.next;
-    this.#buckets = layout.buckets;
+    this.#table = new FrameTable(layout);
     this.#transfers = Array.from({ length: STORE_BATCH_PAGES }, () => ({ position: 0, offset: 0, bytes: 0 }));
   }
 
-  /** Makes an empty cache of the first `frames` frames. The tables are zero. */
+  /** Makes an empty cache of so many frames. The tables are zero. */
   format(frames: number): void {
-    this.#pageOf.fill(-1);
-    this.#words[Word.limit] = 0;
-    this.#words[Word.firstFree] = -1;
-    this.#words[Word.firstParked] = -1;
-    for (let frame = this.layout.frames - 1; frame >= 0; frame--) this.#put(Word.firstParked, frame);
-    this.#unpark(frames);
+    this.#table.format();
+    this.#table.unpark(frames);
   }
 
   /** From now on other threads may be at work on the same private memory. */
@@ -109,7 +93,7 @@ export class PageCache {
     if (this.#locking) lock(this.#words, Word.cacheLock);
     try {
       const page = dataPage + this.#tablePages;
-      let frame = this.#find(page);
+      let frame = this.#table.find(page);
       if (frame >= 0) this.#hit(frame);
       else frame = this.#fault(page);
       this.#marks[frame]! |= marks;
@@ -139,7 +123,7 @@ export class PageCache {
     if (this.#locking) lock(this.#words, Word.cacheLock);
     try {
       const page = dataPage + this.#tablePages;
-      let frame = this.#find(page);
+      let frame = this.#table.find(page);
       if (frame < 0) {
         const table = this.#holdTable(page);
         const entry = this.#entryOf(page, table);
@@ -163,9 +147,9 @@ export class PageCache {
   willNeed(first: number, count: number): void {
     this.#locked(() => {
       const start = first + this.#tablePages;
-      const end = start + Math.min(count, this.#words[Word.limit]! >> 1);
+      const end = start + Math.min(count, this.#table.limit >> 1);
       for (let page = start; page < end; page++) {
-        if (this.#find(page) < 0) this.#bring(page, Math.min(end - page, STORE_BATCH_PAGES));
+        if (this.#table.find(page) < 0) this.#bring(page, Math.min(end - page, STORE_BATCH_PAGES));
       }
     });
   }
@@ -177,7 +161,7 @@ export class PageCache {
       let page = first + this.#tablePages;
       const nextIdle = (): number => {
         while (page < end) {
-          const frame = this.#find(page++);
+          const frame = this.#table.find(page++);
           if (frame < 0 || this.#pins[frame] !== 0) continue;
           this.#policy.remove(frame);
           return frame;
@@ -194,16 +178,16 @@ export class PageCache {
       const start = first + this.#tablePages;
       const end = Math.min(first + count, this.#quantities[Quantity.touchedPages]!) + this.#tablePages;
       for (let page = start; page < end; page++) {
-        const frame = this.#find(page);
+        const frame = this.#table.find(page);
         if (frame >= 0 && this.#pins[frame] !== 0) throw stillPinned(page - this.#tablePages);
       }
       for (let page = start; page < end; page++) {
-        const frame = this.#find(page);
+        const frame = this.#table.find(page);
         const table = this.#holdTable(page);
         if (this.#entryOf(page, table) !== 0) this.#setEntry(page, table, 0);
         if (frame >= 0) {
           this.#policy.remove(frame);
-          this.#drop(frame);
+          this.#table.drop(frame);
         }
         this.#pins[table]! -= 1;
       }
@@ -213,25 +197,24 @@ export class PageCache {
   /** Evicts until so many frames are free, ahead of need. Returns how many are. Call it when there is time. */
   reclaim(targetFree: number): number {
     return this.#locked(() => {
-      while (this.#words[Word.freeFrames]! < targetFree) {
-        if (this.#evict(targetFree - this.#words[Word.freeFrames]!, this.#victim) === 0) break;
+      while (this.#table.free < targetFree) {
+        if (this.#evict(targetFree - this.#table.free, this.#victim) === 0) break;
       }
-      return this.#words[Word.freeFrames]!;
+      return this.#table.free;
     });
   }
 
   /** Makes the cache larger or smaller. Returns the frames it has: more than asked while pinned ones are in the way. */
   resize(frames: number): number {
     return this.#locked(() => {
-      this.#unpark(frames);
-      while (this.#words[Word.limit]! > frames) {
+      this.#table.unpark(frames);
+      while (this.#table.limit > frames) {
         const frame = this.#take();
         if (frame < 0) break;
         this.frames.fill(0, frame * PAGE_BYTES, (frame + 1) * PAGE_BYTES);
-        this.#put(Word.firstParked, frame);
-        this.#words[Word.limit]! -= 1;
+        this.#table.park(frame);
       }
-      return this.#words[Word.limit]!;
+      return this.#table.limit;
     });
   }
 
@@ -252,8 +235,10 @@ export class PageCache {
 
   #hit(frame: number): void {
     this.#counters[Counter.hits]! += 1;
-    this.#policy.touch(frame);
-    if ((this.#marks[frame]! & Mark.ahead) !== 0) {
+    if ((this.#marks[frame]! & Mark.ahead) === 0) {
+      this.#policy.touch(frame);
+    } else {
+      // The first use of a page that was read ahead is what would have brought it in: not a reason to keep it.
       this.#marks[frame]! &= ~Mark.ahead;
       this.#counters[Counter.readAheadHits]! += 1;
     }
@@ -276,7 +261,7 @@ export class PageCache {
 
   /** Of a small cache, at most an eighth moves at a time. */
   #most(): number {
-    return Math.max(1, this.#words[Word.limit]! >> 3);
+    return Math.max(1, this.#table.limit >> 3);
   }
 
   /** Brings a page into a frame, and pages after it that the store has, are not here, and share its table page. */
@@ -290,7 +275,7 @@ export class PageCache {
       this.#arrivingPage[count++] = page;
       const last = table < 0 ? page : Math.min(page + pages - 1, this.#lastOfTable(page));
       for (let ahead = page + 1; ahead <= last; ahead++) {
-        if (this.#entryOf(ahead, table) === 0 || this.#find(ahead) >= 0) continue;
+        if (this.#entryOf(ahead, table) === 0 || this.#table.find(ahead) >= 0) continue;
         const frame = this.#take();
         if (frame < 0) break;
         this.#arriving[count] = frame;
@@ -310,7 +295,7 @@ export class PageCache {
       }
       return this.#arriving[0]!;
     } catch (error) {
-      while (count > 0) this.#put(Word.firstFree, this.#arriving[--count]!);
+      while (count > 0) this.#table.put(this.#arriving[--count]!);
       throw error;
     } finally {
       if (table >= 0) this.#pins[table]! -= 1;
@@ -401,7 +386,7 @@ export class PageCache {
           this.#leaving[sealed++] = frame;
           this.#seal(sealed - 1, frame);
         } else {
-          this.#drop(frame);
+          this.#table.drop(frame);
           this.#counters[Counter.cleanEvictions]! += 1;
           dropped++;
         }
@@ -417,7 +402,7 @@ export class PageCache {
     for (let slot = 0; slot < sealed; slot++) {
       const frame = this.#leaving[slot]!;
       this.#setEntry(this.#pageOf[frame]!, this.layout.tableOf[frame]!, this.#leavingEntry[slot]!);
-      this.#drop(frame);
+      this.#table.drop(frame);
     }
     this.#counters[Counter.dirtyEvictions]! += sealed;
     return dropped + sealed;
@@ -436,24 +421,9 @@ export class PageCache {
     this.#counters[Counter.sealedBytes]! += PAGE_BYTES;
   }
 
-  #find(page: number): number {
-    let frame = this.#buckets[this.#bucketOf(page)]! - 1;
-    while (frame >= 0 && this.#pageOf[frame] !== page) frame = this.#next[frame]!;
-    return frame;
-  }
-
-  #bucketOf(page: number): number {
-    return (Math.imul(page, 0x9e3779b1) >>> 8) & (this.#buckets.length - 1);
-  }
-
   #install(frame: number, page: number, table: number): void {
-    const bucket = this.#bucketOf(page);
-    this.#pageOf[frame] = page;
-    this.#next[frame] = this.#buckets[bucket]! - 1;
-    this.#buckets[bucket] = frame + 1;
-    this.layout.tableOf[frame] = table;
+    this.#table.install(frame, page, table);
     if (table >= 0) {
-      this.#pins[table]! += 1;
       const touched = page - this.#tablePages + 1;
       if (touched > this.#quantities[Quantity.touchedPages]!) {
         this.#quantities[Quantity.touchedPages] = touched;
@@ -462,64 +432,26 @@ export class PageCache {
     this.#policy.insert(frame, page);
   }
 
-  /** Takes a frame that no policy knows any more out of the tables, whatever is in it. */
-  #drop(frame: number): void {
-    const bucket = this.#bucketOf(this.#pageOf[frame]!);
-    let before = this.#buckets[bucket]! - 1;
-    if (before === frame) {
-      this.#buckets[bucket] = this.#next[frame]! + 1;
-    } else {
-      while (this.#next[before] !== frame) before = this.#next[before]!;
-      this.#next[before] = this.#next[frame]!;
-    }
-    const table = this.layout.tableOf[frame]!;
-    if (table >= 0) this.#pins[table]! -= 1;
-    this.#pageOf[frame] = -1;
-    this.#put(Word.firstFree, frame);
-  }
-
   #takeOrFail(): number {
     const frame = this.#take();
     if (frame >= 0) return frame;
     throw new MemoryError(
       'SGXIO_MEMORY_EXHAUSTED',
-      `all ${this.#words[Word.limit]} frames of the page cache are pinned; unlink pointers or give it more frames`,
+      `all ${this.#table.limit} frames of the page cache are pinned; unlink pointers or give it more frames`,
     );
   }
 
   /** A free frame, evicting if it must, or -1 when all are pinned. */
   #take(): number {
-    if (this.#words[Word.freeFrames] === 0) {
-      this.#evict(Math.min(this.#store.batch, this.#most()), this.#victim);
-    }
-    const frame = this.#words[Word.firstFree]!;
-    if (frame < 0) return -1;
-    this.#words[Word.firstFree] = this.#next[frame]!;
-    this.#words[Word.freeFrames]! -= 1;
-    return frame;
-  }
-
-  #put(list: typeof Word.firstFree | typeof Word.firstParked, frame: number): void {
-    this.#marks[frame] = Mark.none;
-    this.#next[frame] = this.#words[list]!;
-    this.#words[list] = frame;
-    if (list === Word.firstFree) this.#words[Word.freeFrames]! += 1;
-  }
-
-  #unpark(frames: number): void {
-    while (this.#words[Word.limit]! < frames) {
-      const frame = this.#words[Word.firstParked]!;
-      this.#words[Word.firstParked] = this.#next[frame]!;
-      this.#words[Word.limit]! += 1;
-      this.#put(Word.firstFree, frame);
-    }
+    if (this.#table.free === 0) this.#evict(Math.min(this.#store.batch, this.#most()), this.#victim);
+    return this.#table.take();
   }
 
   /** The frame of the table page of a data page, pinned; -1 for a table page, whose version is in the root. */
   #holdTable(page: number): number {
     if (page < this.#tablePages) return -1;
     const tablePage = Math.floor((page - this.#tablePages) / VERSIONS_PER_PAGE);
-    let table = this.#find(tablePage);
+    let table = this.#table.find(tablePage);
     if (table < 0) table = this.#bring(tablePage, 1);
     else this.#policy.touch(table);
     this.#pins[table]! += 1;

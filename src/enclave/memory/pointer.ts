@@ -1,6 +1,7 @@
 import { InvalidArgumentError } from '../../errors.ts';
 import { PAGE_BYTES } from '../../limits.ts';
-import { Mark, type PageCache, pageOf } from './page-cache.ts';
+import { Mark } from './frame-table.ts';
+import { type PageCache, pageOf } from './page-cache.ts';
 
 /** What a pointer needs of its heap. */
 export interface PointerSpace {
@@ -16,10 +17,12 @@ export interface PointerSpace {
 /** Below this, a loop over bytes is quicker than making a view to copy with. */
 const SHORT_BYTES = 48;
 
+export const LARGEST_SMALL_INTEGER: number = 2 ** 30 - 1;
+
 /** For values that cross the border of two pages, or come with a fault. */
-const valueScratch = new DataView(new ArrayBuffer(8));
+const valueScratch: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(8));
 /** The heap's own, because it checks a block while a value waits to be put there. */
-const heapScratch = new DataView(new ArrayBuffer(8));
+const heapScratch: DataView<ArrayBuffer> = new DataView(new ArrayBuffer(8));
 
 /**
  * A pointer to a block of the heap (Eleos' spointer). Offsets and lengths are in bytes; numbers are little-endian and
@@ -34,7 +37,9 @@ export class SecurePointer implements Disposable {
   readonly #space: PointerSpace;
   readonly #view: DataView<ArrayBuffer>;
   readonly #bytes: Uint8Array<ArrayBuffer>;
-  readonly #scratch: DataView;
+  readonly #scratch: DataView<ArrayBuffer>;
+  /** Where the last value was read that did not lie in the linked window. */
+  #reached: DataView<ArrayBuffer>;
   readonly #sparse: boolean;
   #address: number;
   #length: number;
@@ -58,6 +63,7 @@ export class SecurePointer implements Disposable {
     this.#view = space.cache.view;
     this.#bytes = space.cache.frames;
     this.#scratch = block.generation === 0 ? heapScratch : valueScratch;
+    this.#reached = this.#view;
     this.#sparse = block.sparse ?? false;
     this.#address = block.address;
     this.#length = block.length;
@@ -100,61 +106,63 @@ export class SecurePointer implements Disposable {
   }
 
   getUint8(offset: number): number {
-    if (offset >= this.#low && offset <= this.#high - 1) return this.#view.getUint8(offset + this.#shift);
-    return this.#fetch(offset, 1).getUint8(0);
+    const near = offset >= this.#low && offset <= this.#high - 1;
+    const at = near ? offset + this.#shift : this.#reach(offset, 1);
+    return (near ? this.#view : this.#reached).getUint8(at);
   }
 
   getInt8(offset: number): number {
-    if (offset >= this.#low && offset <= this.#high - 1) return this.#view.getInt8(offset + this.#shift);
-    return this.#fetch(offset, 1).getInt8(0);
+    const near = offset >= this.#low && offset <= this.#high - 1;
+    const at = near ? offset + this.#shift : this.#reach(offset, 1);
+    return (near ? this.#view : this.#reached).getInt8(at);
   }
 
   getUint16(offset: number): number {
-    if (offset >= this.#low && offset <= this.#high - 2)
-      return this.#view.getUint16(offset + this.#shift, true);
-    return this.#fetch(offset, 2).getUint16(0, true);
+    const near = offset >= this.#low && offset <= this.#high - 2;
+    const at = near ? offset + this.#shift : this.#reach(offset, 2);
+    return (near ? this.#view : this.#reached).getUint16(at, true);
   }
 
   getInt16(offset: number): number {
-    if (offset >= this.#low && offset <= this.#high - 2)
-      return this.#view.getInt16(offset + this.#shift, true);
-    return this.#fetch(offset, 2).getInt16(0, true);
+    const near = offset >= this.#low && offset <= this.#high - 2;
+    const at = near ? offset + this.#shift : this.#reach(offset, 2);
+    return (near ? this.#view : this.#reached).getInt16(at, true);
   }
 
   getUint32(offset: number): number {
-    if (offset >= this.#low && offset <= this.#high - 4)
-      return this.#view.getUint32(offset + this.#shift, true);
-    return this.#fetch(offset, 4).getUint32(0, true);
+    const near = offset >= this.#low && offset <= this.#high - 4;
+    const at = near ? offset + this.#shift : this.#reach(offset, 4);
+    return (near ? this.#view : this.#reached).getUint32(at, true);
   }
 
   getInt32(offset: number): number {
-    if (offset >= this.#low && offset <= this.#high - 4)
-      return this.#view.getInt32(offset + this.#shift, true);
-    return this.#fetch(offset, 4).getInt32(0, true);
+    const near = offset >= this.#low && offset <= this.#high - 4;
+    const at = near ? offset + this.#shift : this.#reach(offset, 4);
+    return (near ? this.#view : this.#reached).getInt32(at, true);
   }
 
   getFloat32(offset: number): number {
-    if (offset >= this.#low && offset <= this.#high - 4)
-      return this.#view.getFloat32(offset + this.#shift, true);
-    return this.#fetch(offset, 4).getFloat32(0, true);
+    const near = offset >= this.#low && offset <= this.#high - 4;
+    const at = near ? offset + this.#shift : this.#reach(offset, 4);
+    return (near ? this.#view : this.#reached).getFloat32(at, true);
   }
 
   getFloat64(offset: number): number {
-    if (offset >= this.#low && offset <= this.#high - 8)
-      return this.#view.getFloat64(offset + this.#shift, true);
-    return this.#fetch(offset, 8).getFloat64(0, true);
+    const near = offset >= this.#low && offset <= this.#high - 8;
+    const at = near ? offset + this.#shift : this.#reach(offset, 8);
+    return (near ? this.#view : this.#reached).getFloat64(at, true);
   }
 
   getBigUint64(offset: number): bigint {
-    if (offset >= this.#low && offset <= this.#high - 8)
-      return this.#view.getBigUint64(offset + this.#shift, true);
-    return this.#fetch(offset, 8).getBigUint64(0, true);
+    const near = offset >= this.#low && offset <= this.#high - 8;
+    const at = near ? offset + this.#shift : this.#reach(offset, 8);
+    return (near ? this.#view : this.#reached).getBigUint64(at, true);
   }
 
   getBigInt64(offset: number): bigint {
-    if (offset >= this.#low && offset <= this.#high - 8)
-      return this.#view.getBigInt64(offset + this.#shift, true);
-    return this.#fetch(offset, 8).getBigInt64(0, true);
+    const near = offset >= this.#low && offset <= this.#high - 8;
+    const at = near ? offset + this.#shift : this.#reach(offset, 8);
+    return (near ? this.#view : this.#reached).getBigInt64(at, true);
   }
 
   setUint8(offset: number, value: number): void {
@@ -362,14 +370,29 @@ export class SecurePointer implements Disposable {
       this.#frame = this.#space.cache.acquire(page, marks);
       this.#page = page;
       this.#index = this.#space.linked.push(this) - 1;
-      const start = page * PAGE_BYTES - this.#address;
-      this.#low = Math.max(start, 0);
-      this.#high = Math.min(start + PAGE_BYTES, this.#length);
-      this.#writable = writing ? this.#high : 0;
-      this.#shift = this.#frame * PAGE_BYTES - start;
+      this.#open(page * PAGE_BYTES - this.#address, writing);
     } else if (writing && this.#writable === 0) {
       this.#space.cache.mark(this.#frame, marks);
       this.#writable = this.#high;
+    }
+  }
+
+  /** Opens the window on the linked page, which begins at the offset `start` (negative when the block begins in it). */
+  #open(start: number, writing: boolean): void {
+    const low = Math.max(start, 0);
+    const high = Math.min(start + PAGE_BYTES, this.#length);
+    const shift = this.#frame * PAGE_BYTES - start;
+    // Small integers where they do: the engine keeps those in the object itself, and compares them quicker.
+    if (high <= LARGEST_SMALL_INTEGER) {
+      this.#low = low | 0;
+      this.#high = high | 0;
+      this.#writable = writing ? high | 0 : 0;
+      this.#shift = shift | 0;
+    } else {
+      this.#low = low;
+      this.#high = high;
+      this.#writable = writing ? high : 0;
+      this.#shift = shift;
     }
   }
 
@@ -422,14 +445,21 @@ export class SecurePointer implements Disposable {
     throw new InvalidArgumentError(`the ${bytes} bytes at ${offset} cross the border of a page`);
   }
 
-  #fetch(offset: number, bytes: number): DataView {
+  /** Where to read a value in `#reached`: in its page, which is linked now, or put together from two pages. */
+  #reach(offset: number, bytes: number): number {
     this.checkRange(offset, bytes);
+    this.link(offset, false);
+    if (offset + bytes <= this.#high) {
+      this.#reached = this.#view;
+      return offset + this.#shift;
+    }
     for (let index = 0; index < bytes; index++) {
       const at = offset + index;
-      if (!(at >= this.#low && at < this.#high)) this.link(at, false);
+      if (at >= this.#high) this.link(at, false);
       this.#scratch.setUint8(index, this.#bytes[at + this.#shift]!);
     }
-    return this.#scratch;
+    this.#reached = this.#scratch;
+    return 0;
   }
 
   #put(offset: number, bytes: number): void {
