@@ -13,7 +13,13 @@ import { check } from '../../src/linux/ffi.ts';
 import { createSealedMemory, mapShared, type SharedMapping } from '../../src/linux/memory.ts';
 import { copyOf, type HostSide, type Script } from './host-side.ts';
 
-const NO_GRANTS = parseGrants({ listen: [], connect: [], files: [], streams: [], names: false });
+const GRANTS = parseGrants({
+  listen: [],
+  connect: [],
+  files: [{ mount: '/data', access: 'read-write' }],
+  streams: [],
+  names: false,
+});
 
 const realNow = performance.now;
 
@@ -100,7 +106,7 @@ export class InProcessHost implements HostSide, Port {
     setRuntime({
       calls: this.calls,
       loop: this.#loop,
-      grants: NO_GRANTS,
+      grants: GRANTS,
       words,
       thread: { index: 0, count: 1 },
     });
