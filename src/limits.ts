@@ -39,6 +39,8 @@ export const LAUNCHES_QUEUED_MAX = 16_384;
 export const LAUNCHES_STARTED_MAX = 32;
 /** Arguments and outcomes up to this size lie together, so that many launches touch few pages. */
 export const LAUNCH_SMALL_PAYLOAD_MAX = 256;
+/** Graphs that one thread keeps. */
+export const GRAPHS_MAX = 1024;
 /** Functions that a program may export. */
 export const EXPORTS_MAX = 1024;
 /** Bytes of the encoded arguments of one launch, and of its encoded outcome; bulk data goes through copies. */

@@ -117,7 +117,10 @@ export class EnclaveThread {
     const modules = new Map([['sgxio/enclave', this.#environment.services]]);
     const exported = loadProgram(code, modules, input);
     const names = Object.keys(exported);
-    this.#launches.serve(names.map((name) => asLaunchable(name, exported[name])));
+    this.#launches.serve(
+      names.map((name) => asLaunchable(name, exported[name])),
+      {},
+    );
     Atomics.store(this.#words, this.#layout.threadState >> 2, ThreadState.serving);
     this.#loop.wake();
     return names;

@@ -15,11 +15,13 @@ import { check } from '../linux/ffi.ts';
 import { createSealedMemory, discardShared, mapShared, type SharedMapping } from '../linux/memory.ts';
 import type { ServiceModule } from './custom-services.ts';
 import { diagnostics } from './diagnostics.ts';
+import { Graph, GraphRecorder } from './graph.ts';
 import { LaunchChannel } from './launch-channel.ts';
 import { Launcher, type LaunchOptions } from './launcher.ts';
 import { type LongTaskOptions, LongTaskWatch } from './long-tasks.ts';
 import { type MetricsRegistry, registerEnclave } from './metrics.ts';
 import { type EnclaveStatistics, readStatistics } from './statistics.ts';
+import { Stream } from './stream.ts';
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedProgram } from './typed-program.ts';
 import { type WorkerSettings, WorkerThread } from './worker-thread.ts';
 
@@ -73,6 +75,7 @@ export class Enclave<Program extends object = UntypedProgram> {
   readonly #longTasks: LongTaskWatch | undefined;
   readonly #workers: WorkerThread[] = [];
   readonly #stopWorkers = new Int32Array(new SharedArrayBuffer(4));
+  #streams = 0;
   #ended: EnclaveError | undefined;
   #finalStatistics: EnclaveStatistics | undefined;
   /** Settles when the process has ended and everything it used is given back. */
@@ -313,6 +316,28 @@ export class Enclave<Program extends object = UntypedProgram> {
   /** Resolves once the queue of launches has room: what a producer awaits that is faster than the enclave. */
   launchRoom(): Promise<void> {
     return this.#launcher.room();
+  }
+
+  /** A queue of work in order, beside others; its launches run on one thread, in turn unless told. */
+  createStream(options: { readonly thread?: number } = {}): Stream<Program> {
+    return new Stream(this.#launcher, options.thread ?? this.#streams++ % this.threads);
+  }
+
+  /**
+   * Records a sequence of launches once, to run it many times for the price of one launch:
+   * `await enclave.capture((graph) => { graph.launch('load', 1); graph.launch('score'); })`.
+   */
+  async capture(
+    record: (recorder: GraphRecorder<Program>) => void,
+    options: { readonly thread?: number } = {},
+  ): Promise<Graph> {
+    const recorder = new GraphRecorder<Program>(this.#launcher);
+    record(recorder);
+    return await Graph.capture(
+      this.#launcher,
+      options.thread ?? this.#launcher.leastLoaded(),
+      recorder.steps,
+    );
   }
 
   /** Launches that were accepted and not yet answered. */
