@@ -1,5 +1,6 @@
 /** What a program inside an enclave imports, as `sgxio/enclave`. */
-export { monotonicTime, wallTime } from './enclave/clock.ts';
+export { monotonicTime, sleep, sleepAsync, wallTime } from './enclave/clock.ts';
+export * as files from './enclave/files.ts';
 export { launchable, type StandardSchema } from './enclave/launchable.ts';
 export {
   Connection,

@@ -125,12 +125,15 @@ export class SystemError extends Error {
   /** Negative, as in Node. */
   readonly errno: number;
   readonly syscall: string;
+  /** The path that the call named, where it named one. */
+  declare readonly path?: string;
 
-  constructor(code: string, errno: number, syscall: string, detail = '') {
+  constructor(code: string, errno: number, syscall: string, detail = '', path?: string) {
     super(`${syscall} ${code}${detail === '' ? '' : `: ${detail}`}`);
     this.code = code;
     this.errno = errno;
     this.syscall = syscall;
+    if (path !== undefined) this.path = path;
   }
 
   override get name(): string {

@@ -104,3 +104,18 @@ export const MINIMUM_CACHE_FRAMES = 6;
 /** What the tables hold for each frame, the largest policy included; 64 is checked when they are laid out. */
 export const FRAME_TABLE_BYTES = 64;
 export const CODE_BYTES_MAX = 16_777_216;
+
+/** What one call reads or writes of a file at most: a whole arena block, of which a channel has many. */
+export const FILE_TRANSFER_MAX = 65_536;
+/** PATH_MAX of Linux without its closing zero. */
+export const PATH_BYTES_MAX = 4095;
+/** Entries of a directory that are gathered into one array; a host that never ends stops here. */
+export const DIRECTORY_ENTRIES_MAX = 1_000_000;
+/** Buffers of one gathered or scattered call: IOV_MAX of Linux. */
+export const VECTORS_MAX = 1024;
+/** Threads for calls that wait for a disk: enough to keep one busy, few enough to start at once. */
+export const BLOCKING_THREADS_MAX = 8;
+/** Calls handed to those threads at one time, each with a buffer of FILE_TRANSFER_MAX; a power of two. */
+export const BLOCKING_CALLS_MAX = 64;
+/** How long such a thread waits for work before it ends, in milliseconds: starting one takes some thirty. */
+export const BLOCKING_IDLE_MILLISECONDS = 2000;

@@ -1,12 +1,16 @@
 /** How the host starts an enclave's process: the one argument on its command line, as JSON. */
 export interface Boot {
   readonly channels: number;
+  /** The host's process: with it the enclave ends. */
+  readonly host: number;
   /** SHA-256 of the image, in hexadecimal: what the enclave must find. */
   readonly measurement: string;
   /** How calls are made. */
   readonly strategy: Strategy;
   /** What `exit-sgx` charges for each call, in nanoseconds. */
   readonly exitNanoseconds: number;
+  /** The host's directory for each grant of files, for the strategies that serve calls in the same process. */
+  readonly directories: readonly string[];
   /** Who serves calls in place of sgxio, for the strategies that serve them in the same process. */
   readonly services: { readonly module: string; readonly data?: unknown } | undefined;
 }

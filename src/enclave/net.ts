@@ -10,15 +10,13 @@ import {
   SOCKET_ADDRESS_BYTES_MAX,
   type SocketAddress,
 } from '../linux/socket-address.ts';
-import { adoptHandle } from './handles.ts';
+import { Open } from './open.ts';
 import { runtime } from './runtime.ts';
 import {
   type AsyncCallOptions,
   type CallOptions,
   callAsync,
   callSync,
-  closeAsync,
-  closeSync,
   Direction,
   failure,
   type Transfer,
@@ -59,48 +57,8 @@ function describe(endpoint: Endpoint): string {
   return 'path' in endpoint ? endpoint.path : `${endpoint.host}:${endpoint.port}`;
 }
 
-/** Something of the host that is open until it is closed. */
-abstract class Open {
-  #handle: number;
-
-  constructor(handle: number) {
-    this.#handle = adoptHandle(runtime().calls, handle);
-  }
-
-  protected get handle(): number {
-    if (this.#handle < 0)
-      throw new SgxioError('SGXIO_CLOSED', 'it was closed before; a closed socket cannot be used');
-    return this.#handle;
-  }
-
-  /** The handle, for an {@link Operation} or a {@link Poller} of this thread. */
-  get hostHandle(): number {
-    return this.handle;
-  }
-
-  get isOpen(): boolean {
-    return this.#handle >= 0;
-  }
-
-  /** Closes it; calls that wait on it fail with ECANCELED. Closing twice does nothing. */
-  close(): void {
-    const handle = this.#handle;
-    if (handle < 0) return;
-    this.#handle = -1;
-    closeSync(handle);
-  }
-
-  async closeAsync(): Promise<void> {
-    const handle = this.#handle;
-    if (handle < 0) return;
-    this.#handle = -1;
-    await closeAsync(handle);
-  }
-
-  [Symbol.dispose](): void {
-    this.close();
-  }
-
+/** What listeners and connections share. */
+abstract class StreamSocket extends Open {
   protected addressOf(whose: number): SocketAddress {
     const view = new Uint8Array(ADDRESS_ROOM);
     const length = callSync({
@@ -127,7 +85,7 @@ abstract class Open {
 }
 
 /** Waits for connections. */
-export class Listener extends Open {
+export class Listener extends StreamSocket {
   accept(options?: CallOptions): Connection {
     return new Connection(callSync({ kind: CallKind.accept, handle: this.handle }, options));
   }
@@ -138,7 +96,7 @@ export class Listener extends Open {
 }
 
 /** A stream of bytes to and from a peer. */
-export class Connection extends Open {
+export class Connection extends StreamSocket {
   #expected = RECEIVE_BYTES_FIRST;
 
   /** Receives at most `buffer.length` bytes and says how many; 0 is the end of the stream. */

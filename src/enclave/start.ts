@@ -7,6 +7,7 @@ import { EnclaveError, HostViolation, ImageError } from '../errors.ts';
 import { decodeImage, type Image } from '../image/image.ts';
 import { EXPORTS_MAX, IMAGE_BYTES_MAX, LAUNCH_PAYLOAD_MAX } from '../limits.ts';
 import { createSecretMemory, isSealed, mapShared, type SharedMapping } from '../linux/memory.ts';
+import { dieWithParent } from '../linux/process.ts';
 import { createBooks, setPrivateMemory } from './private-memory.ts';
 import { declareDead, EnclaveThread, failEnclave, type ThreadEnvironment } from './thread.ts';
 import { Threads } from './threads.ts';
@@ -20,6 +21,7 @@ export interface Environment extends ThreadEnvironment {
 
 /** Starts this process as the host asked: from the mapped boundary to a program that waits for launches. */
 export async function start(boot: Boot, environment: Environment): Promise<void> {
+  dieWithParent(boot.host);
   const boundary = mapShared(BootDescriptor.boundary, boundaryBytes(boot.channels));
   const fail = (error: unknown): never => failEnclave(boundary, environment, error);
   process.on('uncaughtException', fail);

@@ -4,7 +4,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { type Boot, BootDescriptor, bellsOf, type Strategy, strategies } from '../boundary/boot.ts';
 import { decode } from '../boundary/encoding.ts';
-import { parseGrants } from '../boundary/grants.ts';
+import { type Grants, parseGrants } from '../boundary/grants.ts';
 import { exportsRoom } from '../boundary/launch.ts';
 import { boundaryBytes, CONTROL, channelLayout, EnclaveState } from '../boundary/layout.ts';
 import { EnclaveError, type ErrorCode, InvalidArgumentError } from '../errors.ts';
@@ -20,6 +20,7 @@ import { LaunchChannel } from './launch-channel.ts';
 import { Launcher, type LaunchOptions } from './launcher.ts';
 import { type LongTaskOptions, LongTaskWatch } from './long-tasks.ts';
 import { type MetricsRegistry, registerEnclave } from './metrics.ts';
+import { directoriesOf } from './mounts.ts';
 import { type EnclaveStatistics, readStatistics } from './statistics.ts';
 import { Stream } from './stream.ts';
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedProgram } from './typed-program.ts';
@@ -31,6 +32,8 @@ export interface EnclaveOptions {
   readonly strategy?: Strategy;
   /** What `exit-sgx` charges for each call, in nanoseconds. */
   readonly exitNanoseconds?: number;
+  /** The host's directory for each mount that the image is granted: `{ '/data': '/srv/data' }`. */
+  readonly directories?: Readonly<Record<string, string>>;
   /** Serves some kinds of calls in a way of the user's own. */
   readonly services?: ServiceModule;
   /** How long it may take to start, in milliseconds. */
@@ -106,6 +109,9 @@ export class Enclave<Program extends object = UntypedProgram> {
       );
     }
     this.threads = image.manifest.threads;
+    const grants = parseGrants(image.manifest.grants);
+    const directories = directoriesOf(grants.files, options.directories ?? {});
+    const inPlace = strategy === 'direct' || strategy === 'exit-sgx';
     const bytes = boundaryBytes(this.threads);
     const memory = createSealedMemory('sgxio-boundary', bytes);
     this.#boundary = mapShared(memory, bytes);
@@ -116,14 +122,16 @@ export class Enclave<Program extends object = UntypedProgram> {
     this.#bells = Array.from({ length: 1 + 2 * this.threads }, () => check(createEvent(), 'eventfd'));
     const boot: Boot = {
       channels: this.threads,
+      host: process.pid,
       measurement: image.measurement,
       strategy,
       exitNanoseconds: options.exitNanoseconds ?? 0,
+      directories: inPlace ? directories : [],
       services: options.services,
     };
     this.#child = startProcess(boot, [memory, ...this.#bells]);
     closeDescriptor(memory);
-    if (strategy === 'exitless' || strategy === 'exit') this.#startWorkers(image, options, strategy);
+    if (!inPlace) this.#startWorkers(grants, directories, options, strategy);
     const channels = Array.from(
       { length: this.threads },
       (_, channel) => new LaunchChannel(this.#boundary, channelLayout(channel), this.#enclaveBell(channel)),
@@ -160,14 +168,20 @@ export class Enclave<Program extends object = UntypedProgram> {
     Atomics.store(this.#words, CONTROL.imageBytes >> 2, encoded.length);
   }
 
-  #startWorkers(image: Image, options: EnclaveOptions, strategy: Strategy): void {
+  #startWorkers(
+    grants: Grants,
+    directories: readonly string[],
+    options: EnclaveOptions,
+    strategy: Strategy,
+  ): void {
     for (let channel = 0; channel < this.threads; channel++) {
       this.#startWorker({
         buffer: this.#boundary.buffer,
         channel,
         hostBell: this.#bell(bellsOf(channel).hostBell),
         enclaveBell: this.#enclaveBell(channel),
-        grants: parseGrants(image.manifest.grants),
+        grants,
+        directories,
         spins: strategy === 'exitless',
         services: options.services,
         stop: this.#stopWorkers,

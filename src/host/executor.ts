@@ -8,8 +8,10 @@ import { privateAddress } from '../linux/addresses.ts';
 import { closeDescriptor, createEpoll, EventBuffer, waitForEvents } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import { copyMemory } from '../linux/memory.ts';
+import { type BlockingCall, type BlockingCalls, blockingInPlace } from './blocking-call.ts';
 import { Deadlines } from './deadlines.ts';
 import { type Journal, ResourceType } from './journal.ts';
+import type { Mount } from './mounts.ts';
 
 const { EAGAIN, EBADF, ECANCELED, EINVAL, EMFILE, ENOSYS, ETIMEDOUT } = constants.errno;
 const EVENTS_A_POLL = 256;
@@ -50,6 +52,10 @@ export type Handler = (executor: Executor, request: Request) => void;
 export class Executor {
   readonly epoll: number;
   readonly grants: Grants;
+  /** The directory of each grant of files. */
+  readonly mounts: readonly Mount[];
+  /** Where calls that may wait for a disk are made: here, unless told otherwise. */
+  blocking: BlockingCalls = blockingInPlace;
   readonly #sink: CompletionSink;
   readonly #base: number;
   readonly #payloadEnd: number;
@@ -74,6 +80,7 @@ export class Executor {
     base: number,
     payloadEnd: number,
     sink: CompletionSink,
+    mounts: readonly Mount[] = [],
     journal?: Journal,
   ) {
     this.#handlers = new Array(CALL_KINDS).fill(undefined);
@@ -83,6 +90,7 @@ export class Executor {
     this.#handlers[CallKind.cancel] = cancel;
     this.#handlers[CallKind.close] = close;
     this.grants = grants;
+    this.mounts = mounts;
     this.#base = base;
     this.#payloadEnd = payloadEnd;
     this.#sink = sink;
@@ -137,6 +145,11 @@ export class Executor {
   /** Answers a call that was kept. */
   settle(pending: Pending, result: number, extra0 = 0, extra1 = 0): void {
     if (this.#pending.delete(pending.id)) this.#sink.complete(pending.id, result, extra0, extra1);
+  }
+
+  /** Makes a call that may block and answers it when it is over. */
+  block(call: BlockingCall): void {
+    this.blocking.start(this, call);
   }
 
   /** Calls that are kept. */

@@ -1,6 +1,7 @@
 import type { CallKindName } from '../boundary/kinds.ts';
 import { clock, nothing } from './clock.ts';
 import type { Handler } from './executor.ts';
+import * as files from './files.ts';
 import { accept, addressOfSocket, connect, listen, receive, send, setOption, shutdown } from './net.ts';
 import { createPoller, poll, watch } from './poller.ts';
 
@@ -19,4 +20,24 @@ export const services: Readonly<Record<Exclude<CallKindName, 'cancel' | 'close' 
   createPoller,
   watch,
   poll,
+  openFile: files.openFile,
+  readFile: files.readFile,
+  writeFile: files.writeFile,
+  syncFile: files.syncFile,
+  truncateFile: files.truncateFile,
+  statFile: files.statFile,
+  statPath: files.statPath,
+  readDirectory: files.readDirectory,
+  makeDirectory: files.makeDirectory,
+  removeDirectory: files.removeDirectory,
+  unlink: files.unlink,
+  rename: files.rename,
+  link: files.link,
+  symbolicLink: files.symbolicLink,
+  readLink: files.readLink,
+  changeMode: files.changeMode,
+  changeFileMode: files.changeFileMode,
+  setTimes: files.setTimes,
+  setFileTimes: files.setFileTimes,
+  lockFile: files.lockFile,
 };

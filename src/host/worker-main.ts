@@ -14,4 +14,4 @@ export type WorkerData = Omit<WorkerOptions, 'boundary' | 'handlers' | 'journal'
 const { buffer, services, journal, ...options } = workerData as WorkerData;
 const boundary = { buffer, address: addressOf(new Uint8Array(buffer)) };
 const handlers = await loadServices(services, new Int32Array(buffer));
-new Worker({ ...options, boundary, handlers, journal: new Journal(journal) }).run();
+await new Worker({ ...options, boundary, handlers, journal: new Journal(journal) }).run();

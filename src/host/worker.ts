@@ -11,6 +11,8 @@ import { check } from '../linux/ffi.ts';
 import type { SharedMapping } from '../linux/memory.ts';
 import { Executor, type Handler } from './executor.ts';
 import type { Journal } from './journal.ts';
+import { closeMounts, openMounts } from './mounts.ts';
+import { Pool } from './pool.ts';
 import { restoreHandles } from './restore.ts';
 import { RingSink } from './ring-sink.ts';
 
@@ -31,6 +33,8 @@ export interface WorkerOptions {
   /** Wakes the enclave thread's event loop. */
   readonly enclaveBell: number;
   readonly grants: Grants;
+  /** The directory of the host for each grant of files. */
+  readonly directories: readonly string[];
   readonly handlers: Readonly<Partial<Record<CallKindName, Handler>>>;
   /** Whether to poll before sleeping. */
   readonly spins: boolean;
@@ -48,6 +52,7 @@ export class Worker {
   readonly #reader: SubmissionReader;
   readonly #sink: RingSink;
   readonly #executor: Executor;
+  readonly #pool: Pool;
   readonly #policy: WaitPolicy;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #parkedWord: number;
@@ -68,8 +73,11 @@ export class Worker {
       start: journal.submissionsTaken,
     });
     this.#sink = new RingSink(boundary, layout, enclaveBell, journal);
+    const mounts = openMounts(grants.files, options.directories);
     const arena = boundary.address + layout.arena;
-    this.#executor = new Executor(handlers, grants, arena, ARENA_BYTES, this.#sink, journal);
+    this.#executor = new Executor(handlers, grants, arena, ARENA_BYTES, this.#sink, mounts, journal);
+    this.#pool = new Pool(this.#executor);
+    this.#executor.blocking = this.#pool;
     this.#policy = new WaitPolicy(options.spins);
     this.#parkedWord = layout.hostParked >> 2;
     this.#stop = options.stop;
@@ -97,12 +105,15 @@ export class Worker {
     }
   }
 
-  run(): void {
+  async run(): Promise<void> {
     while (Atomics.load(this.#stop, 0) === 0) {
       if (this.#serve() > 0) continue;
-      this.#waitForWork();
+      if (this.#pool.wantsTurn) await new Promise((resolve) => setImmediate(resolve));
+      else this.#waitForWork();
     }
     this.#executor.closeAll();
+    await this.#pool.close(this.#executor);
+    closeMounts(this.#executor.mounts);
     this.#journal.end();
     this.#sink.flush();
     this.#sink.wake();

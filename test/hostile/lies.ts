@@ -1,9 +1,10 @@
 import { constants } from 'node:os';
-import { CallKind, type CallKindName, callRules, mayFailWith } from '../../src/boundary/kinds.ts';
+import { CallKind, callRules, mayFailWith } from '../../src/boundary/kinds.ts';
 import { READY_MAX } from '../../src/boundary/net.ts';
 import type { Request } from '../../src/boundary/ring.ts';
 import { HANDLES_MAX } from '../../src/limits.ts';
 import type { HostSide } from '../support/host-side.ts';
+import type { ToldKind } from './told-kinds.ts';
 
 /** What the program must meet: the code of an error, or that it never noticed because nothing was believed. */
 export type Outcome = 'SGXIO_HOST_VIOLATION' | 'SGXIO_TIMED_OUT' | 'EIO' | 'EINVAL' | 'unharmed';
@@ -63,7 +64,7 @@ function answerReady(name: string, entries: readonly number[], count: number, ou
 const firstHandleAgain = answer('the handle of the one before', 0, VIOLATION, 2);
 
 /** Lies that only one kind of call can be told. A kind without a row does not compile. */
-export const ownLies: Readonly<Record<CallKindName, readonly [Lie, ...Lie[]]>> = {
+export const ownLies: Readonly<Record<ToldKind, readonly [Lie, ...Lie[]]>> = {
   nothing: [answer('success that counts something', 1)],
   cancel: [
     {
@@ -134,7 +135,7 @@ export const ownLies: Readonly<Record<CallKindName, readonly [Lie, ...Lie[]]>> =
 };
 
 /** The largest result of the call that {@link exercises} makes of each kind. */
-function largestResult(kind: CallKindName, request: Request): number {
+function largestResult(kind: ToldKind, request: Request): number {
   switch (callRules[kind].result) {
     case 'zero':
       return 0;
@@ -148,7 +149,7 @@ function largestResult(kind: CallKindName, request: Request): number {
 }
 
 /** Lies that every kind of call can be told. */
-export function commonLies(kind: CallKindName): Lie[] {
+export function commonLies(kind: ToldKind): Lie[] {
   // The program has given a call up whose cancel fails: nobody is there to be told.
   const ioError = kind === 'cancel' ? 'unharmed' : 'EIO';
   return [
@@ -188,7 +189,7 @@ export function commonLies(kind: CallKindName): Lie[] {
   ];
 }
 
-function neverFailsWith(kind: CallKindName): number {
+function neverFailsWith(kind: ToldKind): number {
   if (mayFailWith(CallKind[kind], ENXIO)) throw new Error(`${kind} may fail with ENXIO: choose another`);
   return ENXIO;
 }

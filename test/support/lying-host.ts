@@ -73,6 +73,8 @@ export class LyingHost implements HostSide, AsyncDisposable {
   readonly #child: ChildProcess;
   readonly #reader: SubmissionReader;
   readonly #writer: CompletionWriter;
+  /** Answers that found the ring full. */
+  readonly #waiting: [number, number, number, number][] = [];
   readonly #stopWorker = new Int32Array(new SharedArrayBuffer(4));
   #launcher: Launcher | undefined;
   #worker: Worker | undefined;
@@ -122,7 +124,9 @@ export class LyingHost implements HostSide, AsyncDisposable {
       channels: 1,
       measurement: image.measurement,
       strategy: options.strategy ?? 'exitless',
+      host: process.pid,
       exitNanoseconds: 0,
+      directories: [],
       services: undefined,
       ...options.boot,
     };
@@ -173,6 +177,7 @@ export class LyingHost implements HostSide, AsyncDisposable {
         this.#reader.acknowledge();
         this.#script(copyOf(request), this);
       }
+      this.#flush();
       await setImmediate();
     }
   }
@@ -183,9 +188,20 @@ export class LyingHost implements HostSide, AsyncDisposable {
   }
 
   answer(id: number, result: number, extra0 = 0, extra1 = 0): void {
-    if (!this.#writer.hasRoom()) throw new Error('the enclave takes no completions');
+    if (this.#waiting.length > 0 || !this.#writer.hasRoom()) this.#waiting.push([id, result, extra0, extra1]);
+    else this.answerBlindly(id, result, extra0, extra1);
+  }
+
+  /** The same, where what the enclave says of its reading was spoiled: entries that were not read are overwritten. */
+  answerBlindly(id: number, result: number, extra0 = 0, extra1 = 0): void {
     this.#writer.write(id, result, extra0, extra1);
     this.wake();
+  }
+
+  #flush(): void {
+    while (this.#waiting.length > 0 && this.#writer.hasRoom()) {
+      this.answerBlindly(...(this.#waiting.shift() as [number, number, number, number]));
+    }
   }
 
   /** Wakes the enclave thread in every way that there is, whether it sleeps or not. */
@@ -237,6 +253,7 @@ export class LyingHost implements HostSide, AsyncDisposable {
       services: undefined,
       stop: this.#stopWorker,
       journal: new Journal().buffer,
+      directories: [],
     };
     this.#worker = new Worker(WORKER, { workerData: data });
     this.#worker.unref();
@@ -250,6 +267,7 @@ export class LyingHost implements HostSide, AsyncDisposable {
 
   async #endWorker(): Promise<void> {
     if (this.#worker === undefined) return;
+    this.#worker.ref();
     const end = new Promise((resolve) => this.#worker?.once('exit', resolve));
     Atomics.store(this.#stopWorker, 0, 1);
     signalEvent(this.hostBell);

@@ -1,0 +1,100 @@
+import { constants } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { BLOCKING_CALLS_MAX, BLOCKING_THREADS_MAX, FILE_TRANSFER_MAX } from '../limits.ts';
+import { addToEpoll, closeDescriptor, createEvent, drainEvent, EPOLLIN } from '../linux/events.ts';
+import { check } from '../linux/ffi.ts';
+import { copyMemory } from '../linux/memory.ts';
+import type { BlockingCall, BlockingCalls } from './blocking-call.ts';
+import { BlockingQueue } from './blocking-queue.ts';
+import type { Executor, Watched } from './executor.ts';
+import type { PoolThreadData } from './pool-main.ts';
+
+const { ECANCELED, EINVAL } = constants.errno;
+
+/**
+ * Threads that block so that their worker does not: none at first, one more whenever calls wait that no thread
+ * is free for, up to a limit; each ends when it has been idle for a while.
+ *
+ * A thread works on a copy of the payload. A call that is cancelled or late is therefore answered at once: its
+ * thread goes on, finds nobody waiting, and what it made is given back.
+ */
+export class Pool implements BlockingCalls, Watched {
+  readonly #queue = new BlockingQueue();
+  readonly #bell: number = check(createEvent(), 'eventfd');
+  readonly #threads = new Set<Worker>();
+  readonly #calls: (BlockingCall | undefined)[] = new Array(BLOCKING_CALLS_MAX).fill(undefined);
+  readonly #free: number[] = Array.from({ length: BLOCKING_CALLS_MAX }, (_, slot) => slot);
+  /** Calls that found every slot taken. */
+  readonly #waiting: BlockingCall[] = [];
+
+  /** Listens for results in the epoll of the executor whose calls it makes. */
+  constructor(executor: Executor) {
+    check(addToEpoll(executor.epoll, this.#bell, EPOLLIN), 'epoll_ctl');
+    executor.watch(this.#bell, this);
+  }
+
+  start(executor: Executor, call: BlockingCall): void {
+    executor.wait(call, call.timeout);
+    if (call.length > FILE_TRANSFER_MAX) call.finish(executor, -EINVAL);
+    else this.#put(executor, call);
+  }
+
+  #put(executor: Executor, call: BlockingCall): void {
+    if (call.withdrawn) return call.finish(executor, -ECANCELED);
+    const slot = this.#free.pop();
+    if (slot === undefined) {
+      this.#waiting.push(call);
+      return;
+    }
+    this.#calls[slot] = call;
+    if (call.length > 0) copyMemory(this.#queue.buffer(slot), call.address, call.length);
+    this.#queue.put(slot, call);
+    if (this.#queue.wantsThread && this.#queue.alive < BLOCKING_THREADS_MAX) this.#startThread();
+  }
+
+  #startThread(): void {
+    this.#queue.countStart();
+    const data: PoolThreadData = { memory: this.#queue.memory, bell: this.#bell };
+    const thread = new Worker(new URL('./pool-main.js', import.meta.url), { workerData: data });
+    thread.unref();
+    thread.once('exit', () => this.#threads.delete(thread));
+    this.#threads.add(thread);
+  }
+
+  onEvents(executor: Executor): void {
+    drainEvent(this.#bell);
+    for (let slot = 0; slot < BLOCKING_CALLS_MAX; slot++) this.#collect(executor, slot);
+    while (this.#free.length > 0 && this.#waiting.length > 0) {
+      this.#put(executor, this.#waiting.shift() as BlockingCall);
+    }
+  }
+
+  #collect(executor: Executor, slot: number): void {
+    const call = this.#calls[slot];
+    const result = call === undefined ? undefined : this.#queue.takeResult(slot);
+    if (call === undefined || result === undefined) return;
+    this.#calls[slot] = undefined;
+    this.#free.push(slot);
+    if (!call.withdrawn && result >= 0 && call.length > 0) {
+      copyMemory(call.address, this.#queue.buffer(slot), call.length);
+    }
+    call.finish(executor, result);
+  }
+
+  /** Whether a thread has ended that the event loop has not seen end. */
+  get wantsTurn(): boolean {
+    return this.#threads.size > this.#queue.alive;
+  }
+
+  get threadCount(): number {
+    return this.#threads.size;
+  }
+
+  /** Ends the threads once their calls are over: the kernel cannot be asked to end a wait for a disk. */
+  async close(executor: Executor): Promise<void> {
+    this.#queue.stop();
+    while (this.#threads.size > 0) await new Promise((resolve) => setImmediate(resolve));
+    this.onEvents(executor);
+    closeDescriptor(this.#bell);
+  }
+}

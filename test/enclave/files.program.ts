@@ -1,0 +1,139 @@
+import { files } from '../../src/enclave.ts';
+
+/**
+ * Makes calls on files as a test asks, in either form, and tells how each went.
+ */
+export interface Step {
+  /** The name of an open file; left out, the call is one on paths. */
+  readonly on?: string;
+  readonly call: string;
+  readonly values: readonly unknown[];
+  /** The name that an opened file gets. */
+  readonly as?: string;
+}
+
+export interface Outcome {
+  readonly value?: unknown;
+  readonly error?: Readonly<Record<string, unknown>>;
+}
+
+type Callable = Record<string, (...values: unknown[]) => unknown>;
+
+const opened = new Map<string, files.File | files.Directory>();
+
+export async function run(steps: readonly Step[], asynchronous: boolean): Promise<Outcome[]> {
+  const outcomes: Outcome[] = [];
+  for (const step of steps) outcomes.push(await outcomeOf(() => perform(step, asynchronous)));
+  return outcomes;
+}
+
+/** Starts all steps at once, before any has ended. */
+export async function runTogether(steps: readonly Step[]): Promise<Outcome[]> {
+  return await Promise.all(steps.map((step) => outcomeOf(() => perform(step, true))));
+}
+
+/** How many entries a directory has, and how many of their names differ. */
+export async function countEntries(path: string, asynchronous: boolean): Promise<[number, number]> {
+  const names: string[] = [];
+  if (asynchronous) for await (const { name } of await files.openDirectoryAsync(path)) names.push(name);
+  else for (const { name } of files.openDirectory(path)) names.push(name);
+  return [names.length, new Set(names).size];
+}
+
+/** What is refused at the call, by the message of each error. */
+export function misuse(path: string): Record<string, string> {
+  const file = files.open(path, 'r+');
+  const room = new Uint8Array(8);
+  const shared = new Uint8Array(new SharedArrayBuffer(8)) as unknown as Uint8Array<ArrayBuffer>;
+  const tried: Record<string, () => unknown> = {
+    'position -1': () => file.read(room, { position: -1 }),
+    'position 2^53': () => file.read(room, { position: 2 ** 53 }),
+    'position 0.5': () => file.write(room, { position: 0.5 }),
+    'length -1': () => file.truncate(-1),
+    'length 2^53': () => file.truncate(2 ** 53),
+    'shared read': () => file.read(shared),
+    'shared write': () => file.write(shared),
+    'shared vector': () => file.readVectors([room, shared]),
+    'a text': () => file.write('text' as unknown as Uint8Array<ArrayBuffer>),
+    'mode 2^31': () => file.chmod(2 ** 31),
+    'mode -1': () => files.mkdir(`${path}-directory`, { mode: -1 }),
+    'no timeout': () => file.read(room, { timeout: Number.NaN }),
+    flags: () => files.open(path, 'q' as files.OpenFlags),
+    'zero byte': () => files.stat(`${path}\0`),
+    'dot dot': () => files.stat('/data/../etc/passwd'),
+    'a relative path': () => files.stat('data'),
+    'outside the mounts': () => files.stat('/etc/passwd'),
+    'write below a mount for reading': () => files.mkdir('/fixed/directory'),
+    'no well-formed text': () => files.stat('/data/\ud800'),
+    'closed twice, then used': () => {
+      file.close();
+      file.close();
+      file.read(room);
+    },
+  };
+  return Object.fromEntries(Object.entries(tried).map(([name, call]) => [name, codeOf(call)]));
+}
+
+function codeOf(call: () => unknown): string {
+  try {
+    call();
+    return 'nothing thrown';
+  } catch (error) {
+    return String((error as { code?: unknown }).code);
+  }
+}
+
+/** Aborts a call right after it was started. */
+export async function abortRead(path: string): Promise<string> {
+  const file = files.open(path);
+  const controller = new AbortController();
+  const reading = file.readAsync(new Uint8Array(8), { signal: controller.signal });
+  controller.abort();
+  const code = await reading.then(String, (error: { code: string }) => error.code);
+  await file.closeAsync();
+  return code;
+}
+
+/** Waits for a lock that another holds until told that it was released by then. */
+export async function waitForLock(path: string, timeout: number): Promise<string> {
+  using file = files.open(path, 'r+');
+  try {
+    await file.lockAsync({ timeout });
+    return 'locked';
+  } catch (error) {
+    return (error as { code: string }).code;
+  }
+}
+
+async function perform({ on, call, values, as }: Step, asynchronous: boolean): Promise<unknown> {
+  const target = (on === undefined ? files : opened.get(on)) as unknown as Callable;
+  const [first, ...rest] = values;
+  const name = asynchronous ? `${call}Async` : call;
+  if (call === 'read') {
+    const buffer = new Uint8Array(first as number);
+    const length = (await target[name]?.(buffer, ...rest)) as number;
+    return buffer.slice(0, length);
+  }
+  if (call === 'readVectors') {
+    const buffers = (first as number[]).map((length) => new Uint8Array(length));
+    return [await target[name]?.(buffers, ...rest), ...buffers];
+  }
+  const value = await target[name]?.(...values);
+  if (as === undefined) return plain(value);
+  opened.set(as, value as files.File);
+  return undefined;
+}
+
+function plain(value: unknown): unknown {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return value;
+  return { ...value };
+}
+
+async function outcomeOf(call: () => Promise<unknown>): Promise<Outcome> {
+  try {
+    return { value: await call() };
+  } catch (error) {
+    const { name, code, errno, syscall, path } = error as Record<string, unknown>;
+    return { error: { name, code, errno, syscall, path } };
+  }
+}
