@@ -144,7 +144,11 @@ export function declareDead(boundary: SharedMapping, layout: ChannelLayout, erro
 }
 
 /** Ends the enclave, and leaves the reason for the host. */
-export function failEnclave(boundary: SharedMapping, environment: ThreadEnvironment, error: unknown): never {
+export function failEnclave(
+  boundary: SharedMapping,
+  environment: Pick<ThreadEnvironment, 'leave'>,
+  error: unknown,
+): never {
   writeFailure(boundary, CONTROL.failureText, CONTROL.failureBytes, error);
   Atomics.store(new Int32Array(boundary.buffer), CONTROL.enclaveState >> 2, EnclaveState.failed);
   return environment.leave(1);

@@ -32,6 +32,7 @@ const NOTHING = new Uint8Array(0);
 /** Queues launches for the threads of one enclave and settles them, without entering the enclave. */
 export class Launcher {
   readonly #channels: readonly LaunchChannel[];
+  readonly #threads: number;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #outcomeBell: number;
   readonly #policy = new WaitPolicy(true);
@@ -47,14 +48,19 @@ export class Launcher {
   #waiting: (() => void)[] = [];
   #keepsAlive = false;
 
-  /** `outcomeBell` wakes this event loop. `onThreadDeath` says of a thread that died why. */
+  /**
+   * The first `threads` channels are those of the program, and run its functions. `outcomeBell` wakes this event
+   * loop. `onThreadDeath` says of a thread that died why.
+   */
   constructor(
     buffer: SharedArrayBuffer,
     channels: readonly LaunchChannel[],
+    threads: number,
     outcomeBell: number,
     onThreadDeath: (thread: number) => EnclaveError,
   ) {
     this.#channels = channels;
+    this.#threads = threads;
     this.#words = new Int32Array(buffer);
     this.#outcomeBell = outcomeBell;
     this.#onThreadDeath = onThreadDeath;
@@ -133,7 +139,7 @@ export class Launcher {
         `${LAUNCHES_QUEUED_MAX} launches wait already; await enclave.launchRoom() before the next`,
       );
     }
-    const channel = this.#choose(options?.thread);
+    const channel = this.#choose(kind, options?.thread);
     const limited =
       options?.timeout === undefined && options?.signal === undefined
         ? undefined
@@ -161,11 +167,11 @@ export class Launcher {
     );
   }
 
-  #choose(thread: number | undefined): LaunchChannel {
+  #choose(kind: number, thread: number | undefined): LaunchChannel {
     if (thread !== undefined) {
       const channel = this.#channels[thread];
-      if (channel === undefined) {
-        throw new InvalidArgumentError(`there is no thread ${thread}; there are ${this.#channels.length}`);
+      if (channel === undefined || (kind !== LaunchKind.service && thread >= this.#threads)) {
+        throw new InvalidArgumentError(`there is no thread ${thread}; there are ${this.#threads}`);
       }
       if (channel.isDead) throw this.#onThreadDeath(thread);
       return channel;
@@ -177,7 +183,8 @@ export class Launcher {
   leastLoaded(): number {
     let best = 0;
     let bestLoad = Number.POSITIVE_INFINITY;
-    for (const [index, channel] of this.#channels.entries()) {
+    for (let index = 0; index < this.#threads; index++) {
+      const channel = this.#channels[index] as LaunchChannel;
       const load = channel.isDead ? Number.POSITIVE_INFINITY : channel.inFlight + channel.queued;
       if (load < bestLoad) {
         best = index;

@@ -1,4 +1,5 @@
 import { AbortError, SgxioError } from '../errors.ts';
+import type { Copier, CopyOptions, HostMemory, PrivateBuffer } from './copier.ts';
 import type { Graph } from './graph.ts';
 import type { Settler } from './launch-channel.ts';
 import type { Launcher, LaunchOptions } from './launcher.ts';
@@ -23,6 +24,7 @@ interface Operation extends Settler {
  */
 export class Stream<Program extends object = UntypedProgram> {
   readonly #launcher: Launcher;
+  readonly #copier: () => Copier;
   /** The enclave thread that its launches run on. */
   readonly thread: number;
   readonly #operations = new Set<Operation>();
@@ -30,8 +32,10 @@ export class Stream<Program extends object = UntypedProgram> {
   #failure: Error | undefined;
   #isPumping = false;
 
-  constructor(launcher: Launcher, thread: number) {
+  /** `copier` says who copies, or throws where nothing does. */
+  constructor(launcher: Launcher, copier: () => Copier, thread: number) {
     this.#launcher = launcher;
+    this.#copier = copier;
     this.thread = thread;
   }
 
@@ -55,6 +59,35 @@ export class Stream<Program extends object = UntypedProgram> {
   /** Runs a captured graph; the result is that of its last step. */
   launchGraph(graph: Graph): Promise<unknown> {
     return this.#add((settler) => graph.start({}, settler));
+  }
+
+  /** Copies the host's bytes into a private buffer. They must not change until it is done. */
+  copyToEnclave(buffer: PrivateBuffer, source: HostMemory, options: CopyOptions = {}): Promise<void> {
+    return this.#copy('in', buffer, source, options);
+  }
+
+  /** Copies from a private buffer into the host's bytes, as many as those are. */
+  copyFromEnclave(buffer: PrivateBuffer, target: HostMemory, options: CopyOptions = {}): Promise<void> {
+    return this.#copy('out', buffer, target, options);
+  }
+
+  #copy(
+    direction: 'in' | 'out',
+    buffer: PrivateBuffer,
+    memory: HostMemory,
+    options: CopyOptions,
+  ): Promise<void> {
+    return this.#add((settler) => {
+      const controller = new AbortController();
+      const signals = [controller.signal, ...(options.signal === undefined ? [] : [options.signal])];
+      this.#copier()
+        .copy(direction, buffer, memory, { ...options, signal: AbortSignal.any(signals) })
+        .then(
+          () => settler.resolve(undefined),
+          (error) => settler.reject(error),
+        );
+      return () => controller.abort();
+    });
   }
 
   /** Runs a function of the host when all before it is done; what is behind it waits for its promise. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import process from 'node:process';
 import { describe, it } from 'node:test';
 import type { SecureHeap } from '../../../src/enclave/memory/heap.ts';
 import type { SecurePointer } from '../../../src/enclave/memory/pointer.ts';
