@@ -1,13 +1,26 @@
 /** What a program inside an enclave imports, as `sgxio/enclave`. */
 export { monotonicTime, sleep, sleepAsync, wallTime } from './enclave/clock.ts';
+export {
+  type BindOptions,
+  bindDatagram,
+  bindDatagramAsync,
+  DatagramSocket,
+  openDatagram,
+  openDatagramAsync,
+  type Received,
+} from './enclave/datagram.ts';
 export * as files from './enclave/files.ts';
 export {
   Connection,
   connect,
   connectAsync,
   type Endpoint,
+  type Half,
+  type KeepAliveOptions,
   Listener,
+  type ListenOptions,
   listen,
+  listenAsync,
 } from './enclave/net.ts';
 export { CompletionQueue, Operation } from './enclave/operations.ts';
 export { Poller, type Ready } from './enclave/poller.ts';

@@ -43,6 +43,10 @@ export const CallKind = {
   setTimes: 34,
   setFileTimes: 35,
   lockFile: 36,
+  openDatagram: 37,
+  connectDatagram: 38,
+  receiveFrom: 39,
+  sendTo: 40,
 } as const;
 
 export type CallKindName = keyof typeof CallKind;
@@ -93,6 +97,7 @@ const FILE = [
   ...STOPPED,
 ];
 const DISK = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EPIPE', 'ETXTBSY'];
+const BINDS = ['EADDRINUSE', 'EADDRNOTAVAIL', 'ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP', 'EROFS'];
 const CREATES = ['EMFILE', 'ENFILE', 'EACCES', 'EPERM', 'EAFNOSUPPORT', 'EPROTONOSUPPORT'];
 
 export const callRules: Readonly<Record<CallKindName, CallRule>> = {
@@ -102,17 +107,7 @@ export const callRules: Readonly<Record<CallKindName, CallRule>> = {
   listen: {
     syscall: 'listen',
     result: 'handle',
-    errors: [
-      ...SOCKET,
-      ...CREATES,
-      'EADDRINUSE',
-      'EADDRNOTAVAIL',
-      'ENOENT',
-      'ENOTDIR',
-      'ENAMETOOLONG',
-      'ELOOP',
-      'EROFS',
-    ],
+    errors: [...SOCKET, ...CREATES, ...BINDS],
     prompt: true,
   },
   accept: {
@@ -207,6 +202,36 @@ export const callRules: Readonly<Record<CallKindName, CallRule>> = {
   setTimes: { syscall: 'utimensat', result: 'zero', errors: [...PATH, ...ENTRY], prompt: false },
   setFileTimes: { syscall: 'futimens', result: 'zero', errors: [...FILE, 'EROFS', 'EACCES'], prompt: false },
   lockFile: { syscall: 'flock', result: 'zero', errors: [...FILE, 'ENOLCK', 'ENOMEM'], prompt: true },
+  openDatagram: {
+    syscall: 'bind',
+    result: 'handle',
+    errors: [...SOCKET, ...CREATES, ...BINDS],
+    prompt: true,
+  },
+  connectDatagram: {
+    syscall: 'connect',
+    result: 'zero',
+    errors: [...SOCKET, ...CREATES, ...PEER, ...BINDS, 'EPROTOTYPE', 'EAGAIN'],
+    prompt: true,
+  },
+  receiveFrom: {
+    syscall: 'recvfrom',
+    result: 'length',
+    errors: [...SOCKET, ...PEER, ...STOPPED],
+    prompt: false,
+  },
+  sendTo: {
+    syscall: 'sendto',
+    result: 'length',
+    errors: [
+      ...SOCKET,
+      ...PEER,
+      ...STOPPED,
+      ...BINDS,
+      ...['EMSGSIZE', 'EACCES', 'EPERM', 'EDESTADDRREQ', 'EAFNOSUPPORT', 'EISCONN', 'EPROTOTYPE', 'EAGAIN'],
+    ],
+    prompt: false,
+  },
   poll: { syscall: 'epoll_wait', result: 'limit', errors: ['EBADF', 'EINVAL', ...STOPPED], prompt: false },
 };
 

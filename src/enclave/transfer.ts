@@ -123,6 +123,7 @@ class AsyncCall implements Waiter {
   #slot = -1;
   #payload = 0;
   #timer: NodeJS.Timeout | undefined;
+  #until = 0;
   #settled = false;
 
   constructor(
@@ -155,17 +156,26 @@ class AsyncCall implements Waiter {
     this.#payload = lend(calls, view, offset, length, direction);
     signal?.addEventListener('abort', this.#abort, { once: true });
     this.#slot = calls.start(kind, handle, this.#payload, length, a0, a1, a2, a3, 0, 0, timeout, limit, this);
-    if (timeout >= 0 && !this.#settled) {
-      const patience = calls.patience(this.#slot, timeout);
-      this.#timer = setTimeout(
-        () =>
-          this.#giveUp(
-            new TimeoutError(`the host did not answer ${ruleOf(kind).syscall} within ${patience} ms`),
-          ),
-        patience,
-      );
-    }
+    if (timeout < 0 || this.#settled) return;
+    this.#until = performance.now() + timeout;
+    this.#timer = setTimeout(this.#late, timeout, timeout);
   }
+
+  /** Its time is over: looks for the host's answer once more, and gives the host a while to say so. */
+  readonly #late = (timeout: number): void => {
+    const left = this.#until - performance.now();
+    if (left > 0) {
+      // Timers count from when the event loop last looked at the clock.
+      this.#timer = setTimeout(this.#late, left, timeout);
+      return;
+    }
+    const calls = this.#calls;
+    const patience = calls.patience(this.#slot, timeout);
+    const { syscall } = ruleOf(this.#transfer.kind);
+    const error = new TimeoutError(`the host did not answer ${syscall} within ${patience} ms`);
+    this.#timer = setTimeout(() => this.#giveUp(error), patience - timeout);
+    calls.onWaiter();
+  };
 
   settle(result: number): void {
     this.#end();

@@ -1,5 +1,6 @@
 import type { CallKindName } from '../boundary/kinds.ts';
 import { clock, nothing } from './clock.ts';
+import * as datagram from './datagram.ts';
 import type { Handler } from './executor.ts';
 import * as files from './files.ts';
 import { accept, addressOfSocket, connect, listen, receive, send, setOption, shutdown } from './net.ts';
@@ -40,4 +41,8 @@ export const services: Readonly<Record<Exclude<CallKindName, 'cancel' | 'close' 
   setTimes: files.setTimes,
   setFileTimes: files.setFileTimes,
   lockFile: files.lockFile,
+  openDatagram: datagram.openDatagram,
+  connectDatagram: datagram.connectDatagram,
+  receiveFrom: datagram.receiveFrom,
+  sendTo: datagram.sendTo,
 };
