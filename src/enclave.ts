@@ -10,6 +10,7 @@ export {
   type Received,
 } from './enclave/datagram.ts';
 export * as files from './enclave/files.ts';
+export * as names from './enclave/names.ts';
 export {
   Connection,
   connect,
@@ -26,5 +27,6 @@ export { CompletionQueue, Operation } from './enclave/operations.ts';
 export { Poller, type Ready } from './enclave/poller.ts';
 export { type PrivateRegion, takePrivateMemory } from './enclave/private-memory.ts';
 export { bareExchanges, ping, pingAsync } from './enclave/probe.ts';
+export * as streams from './enclave/streams.ts';
 export type { AsyncCallOptions, CallOptions } from './enclave/transfer.ts';
 export * from './errors.ts';

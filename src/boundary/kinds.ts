@@ -47,6 +47,10 @@ export const CallKind = {
   connectDatagram: 38,
   receiveFrom: 39,
   sendTo: 40,
+  lookup: 41,
+  openStream: 42,
+  readStream: 43,
+  writeStream: 44,
 } as const;
 
 export type CallKindName = keyof typeof CallKind;
@@ -230,6 +234,25 @@ export const callRules: Readonly<Record<CallKindName, CallRule>> = {
       ...BINDS,
       ...['EMSGSIZE', 'EACCES', 'EPERM', 'EDESTADDRREQ', 'EAFNOSUPPORT', 'EISCONN', 'EPROTOTYPE', 'EAGAIN'],
     ],
+    prompt: false,
+  },
+  lookup: {
+    syscall: 'getaddrinfo',
+    result: 'length',
+    errors: [...STOPPED, 'ENOENT', 'EAGAIN', 'EIO', 'ENOMEM', 'EACCES', 'EINVAL', 'EMFILE', 'ENFILE'],
+    prompt: false,
+  },
+  openStream: {
+    syscall: 'open',
+    result: 'handle',
+    errors: ['EACCES', 'EBADF', 'EINVAL', 'EMFILE'],
+    prompt: true,
+  },
+  readStream: { syscall: 'read', result: 'length', errors: [...FILE, 'ECONNRESET'], prompt: false },
+  writeStream: {
+    syscall: 'write',
+    result: 'length',
+    errors: [...FILE, ...DISK, 'ECONNRESET'],
     prompt: false,
   },
   poll: { syscall: 'epoll_wait', result: 'limit', errors: ['EBADF', 'EINVAL', ...STOPPED], prompt: false },

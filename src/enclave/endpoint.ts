@@ -5,7 +5,7 @@ import { encodeSocketAddress, type SocketAddress } from '../linux/socket-address
 import { runtime } from './runtime.ts';
 
 /**
- * An IP address and port; or the path of a Unix socket, absolute and without `.` or `..`, or a name of the abstract
+ * An IP address, or for connecting over TCP a host name, and a port; or the path of a Unix socket, absolute and without `.` or `..`, or a name of the abstract
  * namespace behind a zero byte.
  */
 export type Endpoint = { readonly host: string; readonly port: number } | { readonly path: string };

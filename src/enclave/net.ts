@@ -1,6 +1,8 @@
+import { isIP } from 'node:net';
+import { canonicalHost } from '../boundary/grants.ts';
 import { CallKind } from '../boundary/kinds.ts';
 import { ShutdownOf, SocketOptionCode } from '../boundary/net.ts';
-import { InvalidArgumentError, SgxioError } from '../errors.ts';
+import { InvalidArgumentError, SgxioError, SystemError } from '../errors.ts';
 import { type BindOptions, bindFlags } from './datagram.ts';
 import {
   describeEndpoint,
@@ -9,6 +11,7 @@ import {
   requireConnect,
   requireListen,
 } from './endpoint.ts';
+import { lookup, lookupAsync } from './names.ts';
 import { SocketHandle, wholeNumber } from './socket.ts';
 import {
   type AsyncCallOptions,
@@ -31,6 +34,8 @@ import { gather, scatter, totalLength } from './vectors.ts';
 export type { Endpoint } from './endpoint.ts';
 
 type Bytes = Uint8Array<ArrayBuffer>;
+
+const encoder = new TextEncoder();
 
 /** What one receive takes at most when the caller's buffer is larger: a whole arena block. */
 const RECEIVE_BYTES_MAX = 65_536;
@@ -221,22 +226,61 @@ function listening(endpoint: Endpoint, options: ListenOptions | undefined): Tran
   };
 }
 
-function connecting(endpoint: Endpoint): Transfer {
-  requireConnect(endpoint, 'tcp');
+/** A connect to one address, which stands for the name that was granted when there is one. */
+function connecting(endpoint: Endpoint, name = ''): Transfer {
+  const { view: address, length } = encodeEndpoint(endpoint);
+  const view = new Uint8Array(length + name.length);
+  view.set(address.subarray(0, length));
+  encoder.encodeInto(name, view.subarray(length));
   return {
     kind: CallKind.connect,
     handle: 0,
-    ...encodeEndpoint(endpoint),
+    view,
+    length: view.length,
     direction: Direction.out,
+    a0: length,
     detail: describeEndpoint(endpoint),
   };
 }
 
-/** Connects to an address that the image was granted; late, it fails with ETIMEDOUT. */
+/** The host name of an endpoint that has one. */
+function nameIn(endpoint: Endpoint): string | undefined {
+  return 'path' in endpoint || isIP(endpoint.host) !== 0 ? undefined : canonicalHost(endpoint.host);
+}
+
+/**
+ * Connects to an address that the image was granted; late, it fails with ETIMEDOUT. A name is looked up first, and
+ * its addresses are tried one after the other, each within the time given.
+ */
 export function connect(endpoint: Endpoint, options?: CallOptions): Connection {
-  return new Connection(callSync(connecting(endpoint), options));
+  requireConnect(endpoint, 'tcp');
+  const name = nameIn(endpoint);
+  if (name === undefined) return new Connection(callSync(connecting(endpoint), options));
+  let failed: unknown;
+  for (const { address } of lookup(name, options)) {
+    try {
+      return new Connection(callSync(connecting({ ...endpoint, host: address } as Endpoint, name), options));
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      failed = error;
+    }
+  }
+  throw failed;
 }
 
 export async function connectAsync(endpoint: Endpoint, options?: AsyncCallOptions): Promise<Connection> {
-  return new Connection(await callAsync(connecting(endpoint), options));
+  requireConnect(endpoint, 'tcp');
+  const name = nameIn(endpoint);
+  if (name === undefined) return new Connection(await callAsync(connecting(endpoint), options));
+  let failed: unknown;
+  for (const { address } of await lookupAsync(name, options)) {
+    try {
+      const call = connecting({ ...endpoint, host: address } as Endpoint, name);
+      return new Connection(await callAsync(call, options));
+    } catch (error) {
+      if (!(error instanceof SystemError)) throw error;
+      failed = error;
+    }
+  }
+  throw failed;
 }

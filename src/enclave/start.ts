@@ -12,6 +12,7 @@ import { drainEvent } from '../linux/events.ts';
 import { createSecretMemory, mapShared, type SharedMapping } from '../linux/memory.ts';
 import { watchDescriptor } from '../linux/watch.ts';
 import { Calls } from './calls.ts';
+import { installConsole } from './console.ts';
 import { LaunchServer } from './launches.ts';
 import { setPrivateMemory } from './private-memory.ts';
 import { loadProgram } from './program.ts';
@@ -91,6 +92,7 @@ function run(
   for (const bell of new Set([enclaveBell, port.bell])) watchDescriptor(bell, () => loop.wake());
   setRuntime({ calls, loop, grants: parseGrants(image.manifest.grants), words });
   environment.lockDown([BootDescriptor.outcomeBell, ...Object.values(bellsOf(0))]);
+  installConsole();
   for (const [name, value] of Object.entries(load(image, environment.services))) {
     if (typeof value === 'function') exports.set(name, value as (...values: never[]) => unknown);
   }

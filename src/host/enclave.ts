@@ -3,7 +3,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { type Boot, type Strategy, strategies } from '../boundary/boot.ts';
-import { parseGrants } from '../boundary/grants.ts';
+import { parseGrants, type StreamName } from '../boundary/grants.ts';
 import { boundaryBytes, CONTROL, channelLayout, EnclaveState } from '../boundary/layout.ts';
 import { EnclaveError, type ErrorCode, InvalidArgumentError } from '../errors.ts';
 import { encodeImage, type Image } from '../image/image.ts';
@@ -99,7 +99,7 @@ export class Enclave {
       directories: inPlace ? directories : [],
       services: options.services,
     };
-    this.#child = startProcess(boot, [memory, ...bells]);
+    this.#child = startProcess(boot, [memory, ...bells], inPlace ? grants.streams : []);
     closeDescriptor(memory);
     if (!inPlace) {
       this.#startWorker({
@@ -247,11 +247,19 @@ export class Enclave {
   }
 }
 
-/** An enclave's process gets no environment, no input, and no descriptor but those that it is given. */
-function startProcess(boot: Boot, descriptors: readonly number[]): ChildProcess {
+/**
+ * An enclave's process gets no environment, no input, and no descriptor but those that it is given. A program
+ * whose calls are served in its own process has the streams that it was granted there.
+ */
+function startProcess(
+  boot: Boot,
+  descriptors: readonly number[],
+  streams: readonly StreamName[],
+): ChildProcess {
+  const granted = (name: StreamName): 'inherit' | 'ignore' => (streams.includes(name) ? 'inherit' : 'ignore');
   const program = fileURLToPath(new URL(programs[boot.strategy], import.meta.url));
   return spawn(process.execPath, ['--no-warnings', program, JSON.stringify(boot)], {
-    stdio: ['ignore', 'ignore', 'inherit', ...descriptors],
+    stdio: [granted('stdin'), granted('stdout'), 'inherit', ...descriptors],
     env: {},
     cwd: '/',
   });

@@ -9,6 +9,7 @@ import { check } from '../linux/ffi.ts';
 import { type BlockingCall, type BlockingCalls, blockingInPlace } from './blocking-call.ts';
 import { Deadlines } from './deadlines.ts';
 import type { Mount } from './mounts.ts';
+import { ResolvedNames } from './resolved-names.ts';
 
 const { EBADF, ECANCELED, EINVAL, EMFILE, ENOSYS, ETIMEDOUT } = constants.errno;
 const EVENTS_A_POLL = 256;
@@ -47,6 +48,8 @@ export class Executor {
   readonly grants: Grants;
   /** The directory of each grant of files. */
   readonly mounts: readonly Mount[];
+  /** What names that the enclave may connect to were found to stand for. */
+  readonly resolved: ResolvedNames = new ResolvedNames();
   /** Where calls that may wait for a disk are made: here, unless told otherwise. */
   blocking: BlockingCalls = blockingInPlace;
   readonly #sink: CompletionSink;

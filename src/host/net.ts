@@ -36,6 +36,7 @@ import {
   TCP_KEEPINTVL,
   TCP_NODELAY,
 } from '../linux/sockets.ts';
+import { textAt } from './blocking.ts';
 import type { Executor } from './executor.ts';
 import { Attempt, ByteStream, Socket } from './socket.ts';
 
@@ -63,10 +64,14 @@ const directions: ReadonlyMap<number, number> = new Map([
 ]);
 
 /** The address that a call names, copied out of its payload before it is looked at; it is in `address` too. */
-export function addressIn(executor: Executor, request: Request): SocketAddress | undefined {
-  if (request.length > address.bytes.length) return undefined;
-  copyMemory(address.address, executor.address(request.payload), request.length);
-  address.length = request.length;
+export function addressIn(
+  executor: Executor,
+  request: Request,
+  length: number = request.length,
+): SocketAddress | undefined {
+  if (length < 0 || length > request.length || length > address.bytes.length) return undefined;
+  copyMemory(address.address, executor.address(request.payload), length);
+  address.length = length;
   return address.decode();
 }
 
@@ -115,11 +120,14 @@ export function pathOf(where: SocketAddress): string | undefined {
   return where.family === 'unix' && where.path.startsWith('/') ? where.path : undefined;
 }
 
-/** Payload: where to. The answer is the handle of a connection that stands. */
+/**
+ * Payload: where to, of a0 bytes, and behind it the name that was granted instead of the address, if one was. The
+ * answer is the handle of a connection that stands.
+ */
 export function connect(executor: Executor, request: Request): void {
-  const where = addressIn(executor, request);
+  const where = addressIn(executor, request, request.a0);
   if (where === undefined) return executor.complete(request.id, -EINVAL);
-  if (!matchesConnect(executor.grants, granted(where))) return executor.complete(request.id, -EACCES);
+  if (!mayConnect(executor, request, where)) return executor.complete(request.id, -EACCES);
   const descriptor = createSocket(families[where.family], SOCK_STREAM);
   if (descriptor < 0) return executor.complete(request.id, descriptor);
   const result = connectSocket(descriptor, address);
@@ -130,6 +138,15 @@ export function connect(executor: Executor, request: Request): void {
     closeDescriptor(descriptor);
     executor.complete(request.id, result);
   }
+}
+
+function mayConnect(executor: Executor, request: Request, where: SocketAddress): boolean {
+  const { a0, length, payload } = request;
+  if (length === a0) return matchesConnect(executor.grants, granted(where));
+  const name = textAt(executor.address(payload) + a0, length - a0);
+  if (name === undefined || where.family === 'unix' || !executor.resolved.standsFor(name, where))
+    return false;
+  return matchesConnect(executor.grants, { transport: 'tcp', host: name, port: where.port });
 }
 
 export function accept(executor: Executor, request: Request): void {

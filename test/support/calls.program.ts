@@ -23,6 +23,7 @@ type Callable = Record<string, (...values: unknown[]) => unknown>;
 const opened = new Map<string, unknown>([
   ['net', services],
   ['files', services.files],
+  ['names', services.names],
 ]);
 /** Calls that have only one form. */
 const SINGLE = /^set(?!Times)/;
