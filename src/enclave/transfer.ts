@@ -125,6 +125,7 @@ class AsyncCall implements Waiter {
   #slot = -1;
   #payload = 0;
   #timer: NodeJS.Timeout | undefined;
+  #until = 0;
   #settled = false;
 
   constructor(
@@ -176,7 +177,10 @@ class AsyncCall implements Waiter {
       this.#end();
       throw error;
     }
-    if (!this.#settled) this.#limitPatience(calls.patience(this.#slot, timeout));
+    if (this.#settled) return;
+    if (timeout < 0) return this.#limitPatience(calls.patience(this.#slot, timeout));
+    this.#until = performance.now() + timeout;
+    this.#timer = setTimeout(this.#late, timeout, timeout);
   }
 
   #limitPatience(milliseconds: number): void {
@@ -186,6 +190,21 @@ class AsyncCall implements Waiter {
       Math.min(milliseconds, 0x7fff_ffff),
     );
   }
+
+  /** Its time is over: looks for the host's answer once more, and gives the host a while to say so. */
+  readonly #late = (timeout: number): void => {
+    const left = this.#until - performance.now();
+    if (left > 0) {
+      // Timers count from when the event loop last looked at the clock.
+      this.#timer = setTimeout(this.#late, left, timeout);
+      return;
+    }
+    const calls = this.#calls;
+    const patience = calls.patience(this.#slot, timeout);
+    const error = late(this.#transfer.kind, patience);
+    this.#timer = setTimeout(() => this.#giveUp(error), patience - timeout);
+    calls.onWaiter();
+  };
 
   settle(result: number): void {
     this.#end();

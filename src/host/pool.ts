@@ -36,12 +36,12 @@ export class Pool implements BlockingCalls, Watched {
 
   start(executor: Executor, call: BlockingCall): void {
     executor.wait(call, call.timeout);
-    if (call.length > FILE_TRANSFER_MAX) call.finish(executor, -EINVAL);
+    if (call.length > FILE_TRANSFER_MAX) call.finish(executor, -EINVAL, 0);
     else this.#put(executor, call);
   }
 
   #put(executor: Executor, call: BlockingCall): void {
-    if (call.withdrawn) return call.finish(executor, -ECANCELED);
+    if (call.withdrawn) return call.finish(executor, -ECANCELED, 0);
     const slot = this.#free.pop();
     if (slot === undefined) {
       this.#waiting.push(call);
@@ -79,7 +79,7 @@ export class Pool implements BlockingCalls, Watched {
     if (!call.withdrawn && result >= 0 && call.length > 0) {
       copyMemory(call.address, this.#queue.buffer(slot), call.length);
     }
-    call.finish(executor, result);
+    call.finish(executor, result, this.#queue.buffer(slot));
   }
 
   /** Whether a thread has ended that the event loop has not seen end. */

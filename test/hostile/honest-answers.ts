@@ -1,29 +1,30 @@
 import { constants } from 'node:os';
-import { CallKind, type CallKindName } from '../../src/boundary/kinds.ts';
+import { CallKind } from '../../src/boundary/kinds.ts';
 import { Readiness } from '../../src/boundary/net.ts';
 import type { Request } from '../../src/boundary/ring.ts';
 import { FILE_STATUS_BYTES } from '../../src/linux/file-status.ts';
 import { encodeSocketAddress } from '../../src/linux/socket-address.ts';
 import type { HostSide, Script } from '../support/host-side.ts';
 import { directoryEntry, fileStatus } from './file-payloads.ts';
+import type { ToldKind } from './told-kinds.ts';
 
-const names = new Map<number, CallKindName>(
-  Object.entries(CallKind).map(([name, kind]) => [kind, name as CallKindName]),
+const names = new Map<number, ToldKind>(
+  Object.entries(CallKind).map(([name, kind]) => [kind, name as ToldKind]),
 );
 
 /** The name of a kind by its number. */
-export function nameOf(kind: number): CallKindName {
-  return names.get(kind) as CallKindName;
+export function nameOf(kind: number): ToldKind {
+  return names.get(kind) as ToldKind;
 }
 
 /** What an honest host answers, made up: enough for a program to go on. */
 export class HonestAnswers {
-  readonly #silent: readonly CallKindName[];
+  readonly #silent: readonly ToldKind[];
   readonly #unanswered = new Set<number>();
   #handles = 0;
   #listed = false;
 
-  readonly #answers: Readonly<Record<CallKindName, (request: Request, host: HostSide) => void>> = {
+  readonly #answers: Readonly<Record<ToldKind, (request: Request, host: HostSide) => void>> = {
     nothing: succeed,
     cancel: (request, host) => {
       if (this.#unanswered.delete(request.a0)) host.answer(request.a0, -constants.errno.ECANCELED);
@@ -90,7 +91,7 @@ export class HonestAnswers {
   };
 
   /** Calls of the silent kinds wait until they are cancelled. */
-  constructor(silent: readonly CallKindName[] = []) {
+  constructor(silent: readonly ToldKind[] = []) {
     this.#silent = silent;
   }
 

@@ -1,11 +1,12 @@
 import { constants } from 'node:os';
-import { CallKind, type CallKindName, callRules, mayFailWith } from '../../src/boundary/kinds.ts';
+import { CallKind, callRules, mayFailWith } from '../../src/boundary/kinds.ts';
 import { READY_MAX } from '../../src/boundary/net.ts';
 import type { Request } from '../../src/boundary/ring.ts';
 import { HANDLES_MAX } from '../../src/limits.ts';
 import { FILE_STATUS_BYTES } from '../../src/linux/file-status.ts';
 import type { HostSide } from '../support/host-side.ts';
 import { directoryEntry, fileStatus, type StatusFields } from './file-payloads.ts';
+import type { ToldKind } from './told-kinds.ts';
 
 /** What the program must meet: the code of an error, or that it never noticed because nothing was believed. */
 export type Outcome = 'SGXIO_HOST_VIOLATION' | 'SGXIO_TIMED_OUT' | 'EIO' | 'EINVAL' | 'unharmed';
@@ -100,7 +101,7 @@ const countsSomething = answer('success that counts something', 1);
 const firstHandleAgain = answer('the handle of the one before', 0, VIOLATION, 2);
 
 /** Lies that only one kind of call can be told. A kind without a row does not compile. */
-export const ownLies: Readonly<Record<CallKindName, readonly [Lie, ...Lie[]]>> = {
+export const ownLies: Readonly<Record<ToldKind, readonly [Lie, ...Lie[]]>> = {
   nothing: [countsSomething],
   cancel: [
     {
@@ -199,7 +200,7 @@ export const ownLies: Readonly<Record<CallKindName, readonly [Lie, ...Lie[]]>> =
 };
 
 /** The largest result of the call that {@link exercises} makes of each kind. */
-function largestResult(kind: CallKindName, request: Request): number {
+function largestResult(kind: ToldKind, request: Request): number {
   switch (callRules[kind].result) {
     case 'zero':
       return 0;
@@ -213,7 +214,7 @@ function largestResult(kind: CallKindName, request: Request): number {
 }
 
 /** Lies that every kind of call can be told. */
-export function commonLies(kind: CallKindName): Lie[] {
+export function commonLies(kind: ToldKind): Lie[] {
   // The program has given a call up whose cancel fails: nobody is there to be told.
   const ioError = kind === 'cancel' ? 'unharmed' : 'EIO';
   return [
@@ -253,7 +254,7 @@ export function commonLies(kind: CallKindName): Lie[] {
   ];
 }
 
-function neverFailsWith(kind: CallKindName): number {
+function neverFailsWith(kind: ToldKind): number {
   if (mayFailWith(CallKind[kind], ENOTTY)) throw new Error(`${kind} may fail with ENOTTY: choose another`);
   return ENOTTY;
 }
