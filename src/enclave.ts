@@ -10,6 +10,7 @@ export {
   type Received,
 } from './enclave/datagram.ts';
 export * as files from './enclave/files.ts';
+export { launchable, type StandardSchema } from './enclave/launchable.ts';
 export * as names from './enclave/names.ts';
 export {
   Connection,
@@ -25,8 +26,16 @@ export {
 } from './enclave/net.ts';
 export { CompletionQueue, Operation } from './enclave/operations.ts';
 export { Poller, type Ready } from './enclave/poller.ts';
-export { type PrivateRegion, takePrivateMemory } from './enclave/private-memory.ts';
+export {
+  type AesGcm,
+  createPrivateCipher,
+  type PrivateRegion,
+  sharedRegion,
+  takePrivateMemory,
+} from './enclave/private-memory.ts';
 export { bareExchanges, ping, pingAsync } from './enclave/probe.ts';
+export { currentThread, type ThreadPlace } from './enclave/runtime.ts';
 export * as streams from './enclave/streams.ts';
+export { type Task, tasks } from './enclave/tasks.ts';
 export type { AsyncCallOptions, CallOptions } from './enclave/transfer.ts';
 export * from './errors.ts';

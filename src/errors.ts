@@ -11,6 +11,8 @@ export type ErrorCode =
   | 'SGXIO_IMAGE_TAMPERED'
   | 'SGXIO_ENCLAVE_FAILED'
   | 'SGXIO_ENCLAVE_STOPPED'
+  | 'SGXIO_THREAD_FAILED'
+  | 'SGXIO_WORKER_FAILED'
   | 'SGXIO_FORBIDDEN_MODULE'
   | 'SGXIO_NOT_GRANTED'
   | 'SGXIO_CHANNEL_FULL'
@@ -92,6 +94,27 @@ export class EncodingError extends SgxioError {
 export class HostViolation extends SgxioError {
   constructor(message: string, options?: ErrorOptions) {
     super('SGXIO_HOST_VIOLATION', message, options);
+  }
+}
+
+/** The enclave's own memory was used wrongly (freed twice, used after free) or there is none left. */
+export class MemoryError extends SgxioError {}
+
+/**
+ * A page that came back from the backing store is not what was stored there. Never retried: the heap serves
+ * what it holds in private memory, and nothing more.
+ */
+export class PageTamperedError extends SgxioError {
+  /** The page's number in the backing store. */
+  readonly page: number;
+
+  constructor(page: number, options?: ErrorOptions) {
+    super(
+      'SGXIO_PAGE_TAMPERED',
+      `page ${page} of the backing store is not what was stored there; stop the enclave`,
+      options,
+    );
+    this.page = page;
   }
 }
 

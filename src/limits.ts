@@ -17,12 +17,30 @@ export const RING_ENTRIES = 256;
 export const RING_ACKNOWLEDGE_EVERY = 64;
 /** Calls of one channel that may be in flight: 10,000 connections with a receive each, and room beside. */
 export const CALLS_IN_FLIGHT_MAX = 16_384;
+/** Of these, kept for closing and cancelling, which make room for others. */
+export const CALLS_KEPT_FOR_ENDING = 256;
+/** Deadlines that are kept before those of answered calls are looked for: fewer than that cost nothing. */
+export const DEADLINES_KEPT_MIN = 1024;
+/** Deaths of host workers, within so many seconds, that an enclave outlives: more are no accident. */
+export const WORKER_DEATHS_MAX = 8;
+export const WORKER_DEATHS_SECONDS = 10;
 /** Handles that one channel may hold open. */
 export const HANDLES_MAX = 32_768;
-/** Channels (enclave threads) of one enclave. */
-export const CHANNELS_MAX = 16;
-/** Launches of one enclave that may be queued or running. */
+/** Regions of private memory that threads share by name. */
+export const SHARED_REGIONS_MAX = 64;
+/** Launches of one enclave thread that are handed over and not yet answered; more wait in the host's queue. */
 export const LAUNCHES_IN_FLIGHT_MAX = 256;
+/** Entries of the rings of launches and outcomes: every launch in flight, as many cancellations, and what the
+ * reader has taken without saying so yet. */
+export const LAUNCH_RING_ENTRIES = 1024;
+/** Launches of one enclave that may wait in the host: enough to hide any hiccup, too few to fill its memory. */
+export const LAUNCHES_QUEUED_MAX = 16_384;
+/** Launches that a thread starts before its other tasks get their turn. */
+export const LAUNCHES_STARTED_MAX = 32;
+/** Arguments and outcomes up to this size lie together, so that many launches touch few pages. */
+export const LAUNCH_SMALL_PAYLOAD_MAX = 256;
+/** Functions that a program may export. */
+export const EXPORTS_MAX = 1024;
 /** Bytes of the encoded arguments of one launch, and of its encoded outcome; bulk data goes through copies. */
 export const LAUNCH_PAYLOAD_MAX = 65_536;
 /** The text by which an enclave that cannot start says why. */
@@ -41,24 +59,49 @@ export const PAYLOAD_MAX = 1_048_576;
 export const IMAGE_BYTES_MAX = 33_554_432;
 
 /** Descriptors of a locked-down process: the filter compares one by one, and its jumps reach 255 instructions. */
-export const MAX_KEPT_DESCRIPTORS = 100;
+export const KEPT_DESCRIPTORS_MAX = 100;
 
 /** Fits twice over into the locked memory of 8 MiB that an ordinary user often has. */
-export const DEFAULT_PRIVATE_MEMORY_BYTES = 1_048_576;
+export const PRIVATE_MEMORY_BYTES_DEFAULT = 1_048_576;
 /** The longest typed array that all supported versions of Node make. */
-export const MAX_PRIVATE_MEMORY_BYTES = 4_294_967_296;
-/** Each thread has a channel and polls: more than this no machine at hand runs at once. */
-export const MAX_THREADS = 64;
+export const PRIVATE_MEMORY_BYTES_MAX = 4_294_967_296;
+/** Each thread brings six descriptors that a locked-down process keeps, of which there can be KEPT_DESCRIPTORS_MAX. */
+export const THREADS_MAX = 12;
 /** Names of images stand in messages, process lists and file names. */
-export const MAX_NAME_LENGTH = 64;
+export const NAME_LENGTH_MAX = 64;
 /** Grants of one kind: they are compared one by one. */
-export const MAX_GRANTS = 256;
-/** Input is configuration; data goes through launches and files. */
-export const MAX_INPUT_BYTES = 65_536;
+export const GRANTS_MAX = 256;
+/** Characters of all input as JSON: it is configuration; data goes through launches and files. */
+export const INPUT_LENGTH_MAX = 65_536;
 /** A manifest holds input and grants. */
-export const MAX_MANIFEST_BYTES = 262_144;
+export const MANIFEST_BYTES_MAX = 262_144;
 /** A bundled program: it crosses the boundary once and is compiled at start. */
-export const MAX_CODE_BYTES = 16_777_216;
+
+/** A part of a page that is sealed by itself where reads are sparse (Eleos, 3.2: direct access). */
+export const SUB_PAGE_BYTES = 1024;
+export const TAG_BYTES = 16;
+/**
+ * What a page occupies in a backing store: four sub-pages each followed by its tag, or one page and one tag.
+ * The same slot serves both forms, so a page may change its form whenever it is sealed.
+ */
+export const STORE_SLOT_BYTES: number = PAGE_BYTES + 4 * TAG_BYTES;
+/** Pages that are sealed or opened in one batch of a store; each takes a slot of staging memory. */
+export const STORE_BATCH_PAGES = 16;
+/**
+ * Pages of one heap: a page and its sub-page share a 32-bit word of the nonce (30 and 2 bits). 2^28 pages are
+ * a tebibyte.
+ */
+export const MAXIMUM_HEAP_PAGES: number = 2 ** 28;
+/**
+ * Seals under one key. A page is at most 260 blocks of AES, so a key sees fewer than 2^41 of them, which keeps
+ * an attacker's advantage over AES-GCM below 2^-46 (the birthday bound, NIST SP 800-38D appendix).
+ */
+export const SEALS_PER_KEY: number = 2 ** 32;
+/** A fault may need two frames (a page and the page of its version), and a copy two pages at once. */
+export const MINIMUM_CACHE_FRAMES = 6;
+/** What the tables hold for each frame, the largest policy included; 64 is checked when they are laid out. */
+export const FRAME_TABLE_BYTES = 64;
+export const CODE_BYTES_MAX = 16_777_216;
 
 /** What one call reads or writes of a file at most: a whole arena block, of which a channel has many. */
 export const FILE_TRANSFER_MAX = 65_536;

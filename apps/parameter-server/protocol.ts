@@ -169,9 +169,15 @@ export class FrameReader {
     this.#direction = peer === 'client' ? 0 : SERVER_KINDS;
   }
 
-  /** Bytes that can be received at `end`. Moves what waits to the front when a frame might not fit behind it. */
+  /**
+   * Bytes that can be received at `end`, which stays where it is until `received` or the next `room`. Moves what
+   * waits to the front when a frame might not fit behind it.
+   */
   room(): number {
-    if (this.begin > 0 && this.bytes.length - this.begin < MAXIMUM_FRAME_BYTES) {
+    if (this.begin === this.end) {
+      this.begin = 0;
+      this.end = 0;
+    } else if (this.begin > 0 && this.bytes.length - this.begin < MAXIMUM_FRAME_BYTES) {
       this.bytes.copyWithin(0, this.begin, this.end);
       this.end -= this.begin;
       this.begin = 0;
@@ -233,10 +239,6 @@ export class FrameReader {
 
   #consume(count: number): void {
     this.begin += count;
-    if (this.begin === this.end) {
-      this.begin = 0;
-      this.end = 0;
-    }
   }
 }
 

@@ -14,12 +14,22 @@ export interface Trace extends SealedRequests {
   readonly expected: Words;
 }
 
+/** The key that the trace of some work is sealed with. */
+export function traceKey({
+  requests,
+  items,
+  seed,
+  keys,
+}: Work & { readonly keys: number }): Uint8Array<ArrayBuffer> {
+  const label = `sgxio parameter server: trace of ${requests} ${items} ${seed} ${keys}`;
+  return new Uint8Array(createHash('sha256').update(label).digest().subarray(0, KEY_BYTES));
+}
+
 /** Prepares a wire that is played from memory: the same bytes for the same arguments, for an empty model. */
 export function prepareTrace(options: Work & { readonly keys: number }): Trace {
   const { requests, items, seed, keys } = options;
   const work = { requests, items, seed };
-  const label = `sgxio parameter server: trace of ${requests} ${items} ${seed} ${keys}`;
-  const key = new Uint8Array(createHash('sha256').update(label).digest().subarray(0, KEY_BYTES));
+  const key = traceKey(options);
   const account = new Account(keys);
   const sealed = sealRequests(new NodeCipher(key), work, 0, account);
   return { ...sealed, work, key, expected: account.checksum() };

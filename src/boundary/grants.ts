@@ -31,13 +31,13 @@ export interface MountedPath<G extends FileGrant = FileGrant> {
   readonly relative: string;
 }
 
-const MAX_PORT = 65_535;
+const PORT_MAX = 65_535;
 /** RFC 1035, section 2.3.4. */
-const MAX_HOST_NAME_LENGTH = 253;
+const HOST_NAME_LENGTH_MAX = 253;
 /** `sun_path` of a socket address without its closing zero. */
-const MAX_SOCKET_PATH_BYTES = 107;
+const SOCKET_PATH_BYTES_MAX = 107;
 /** PATH_MAX of Linux without its closing zero. */
-const MAX_PATH_BYTES = 4095;
+const PATH_BYTES_MAX = 4095;
 
 const IPV4 = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 const HOST_NAME = /^(?!-)[a-z0-9-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9-]{1,63}(?<!-))*$/;
@@ -127,7 +127,7 @@ export function canonicalHost(host: string): string | undefined {
   const name = host.toLowerCase();
   // A name whose last label is a number is read as an IPv4 address by some resolvers.
   const isName =
-    name.length <= MAX_HOST_NAME_LENGTH && HOST_NAME.test(name) && !/(^|\.)(\d+|0x[0-9a-f]*)$/.test(name);
+    name.length <= HOST_NAME_LENGTH_MAX && HOST_NAME.test(name) && !/(^|\.)(\d+|0x[0-9a-f]*)$/.test(name);
   return isName ? name : undefined;
 }
 
@@ -153,7 +153,7 @@ function parseAddressGrant(text: string): AddressGrant {
   const match = /^(tcp|udp):(?:\[([^\]]+)\]|([^:[\]]+)):(\*|\d{1,5})$/.exec(text);
   const host = match === null ? undefined : hostOf(match[2], match[3]);
   const port = match?.[4] === '*' ? '*' : Number(match?.[4]);
-  if (match === null || host === undefined || (port !== '*' && port > MAX_PORT)) {
+  if (match === null || host === undefined || (port !== '*' && port > PORT_MAX)) {
     throw new InvalidArgumentError(`${JSON.stringify(text)} is no address; write it like ${FORMS}.`);
   }
   return { transport: match[1] as 'tcp' | 'udp', host, port };
@@ -164,8 +164,8 @@ function hostOf(bracketed: string | undefined, plain: string | undefined): strin
 }
 
 function socketPath(text: string, path: string): string {
-  if (new TextEncoder().encode(path).length > MAX_SOCKET_PATH_BYTES) {
-    throw new InvalidArgumentError(`${JSON.stringify(text)} is longer than ${MAX_SOCKET_PATH_BYTES} bytes.`);
+  if (new TextEncoder().encode(path).length > SOCKET_PATH_BYTES_MAX) {
+    throw new InvalidArgumentError(`${JSON.stringify(text)} is longer than ${SOCKET_PATH_BYTES_MAX} bytes.`);
   }
   return path.startsWith('@') ? abstractName(text, path.slice(1)) : normalizePath(path);
 }
@@ -188,8 +188,8 @@ function pathParts(path: string): string[] {
   const quoted = JSON.stringify(path.slice(0, 100));
   if (!path.startsWith('/')) throw new InvalidArgumentError(`${quoted} is no absolute path.`);
   if (path.includes('\0')) throw new InvalidArgumentError(`${quoted} has a zero byte in it.`);
-  if (path.length > MAX_PATH_BYTES || new TextEncoder().encode(path).length > MAX_PATH_BYTES) {
-    throw new InvalidArgumentError(`${quoted} is longer than ${MAX_PATH_BYTES} bytes.`);
+  if (path.length > PATH_BYTES_MAX || new TextEncoder().encode(path).length > PATH_BYTES_MAX) {
+    throw new InvalidArgumentError(`${quoted} is longer than ${PATH_BYTES_MAX} bytes.`);
   }
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
   if (parts.includes('..')) throw new InvalidArgumentError(`${quoted} has '..' in it; write where it leads.`);

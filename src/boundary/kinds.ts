@@ -77,6 +77,8 @@ export interface CallRule {
   readonly errors: readonly string[];
   /** Whether an honest host answers at once; such a call may not stay unanswered for ever. */
   readonly prompt: boolean;
+  /** Which way the bytes of its result go, seen from the enclave; left out where the result is no bytes. */
+  readonly carries?: 'in' | 'out';
 }
 
 const SOCKET = ['EBADF', 'EINVAL', 'ENOBUFS', 'ENOMEM', 'ENOTSOCK', 'EIO'];
@@ -137,12 +139,19 @@ export const callRules: Readonly<Record<CallKindName, CallRule>> = {
     ],
     prompt: false,
   },
-  receive: { syscall: 'recv', result: 'length', errors: [...SOCKET, ...PEER, ...STOPPED], prompt: false },
+  receive: {
+    syscall: 'recv',
+    result: 'length',
+    errors: [...SOCKET, ...PEER, ...STOPPED],
+    prompt: false,
+    carries: 'in',
+  },
   send: {
     syscall: 'send',
     result: 'length',
     errors: [...SOCKET, ...PEER, ...STOPPED, 'EMSGSIZE'],
     prompt: false,
+    carries: 'out',
   },
   shutdown: { syscall: 'shutdown', result: 'zero', errors: [...SOCKET, 'ENOTCONN'], prompt: true },
   close: {

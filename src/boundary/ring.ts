@@ -77,6 +77,11 @@ class RingWriter {
     return this.position;
   }
 
+  /** Takes the ring for full until the reader says otherwise, for a writer that takes over a ring in use. */
+  protected assumeFull(): void {
+    this.#taken = (this.position - this.mask - 1) | 0;
+  }
+
   /** Whether one more entry fits. A reader that claims more than was written, or less than before, frees nothing. */
   hasRoom(): boolean {
     if (((this.position - this.#taken) | 0) <= this.mask) return true;
@@ -200,6 +205,13 @@ export class SubmissionReader extends RingReader {
     return true;
   }
 
+  /** The id of the submission that {@link read} would take, if one waits. */
+  get nextId(): number {
+    return this.words[
+      this.first + ((this.position & this.mask) << SUBMISSION_SHIFT) + SubmissionWord.id
+    ] as number;
+  }
+
   /** Whether a submission waits, without taking it. */
   waiting(): boolean {
     const entry = this.first + ((this.position & this.mask) << SUBMISSION_SHIFT);
@@ -221,6 +233,18 @@ export class CompletionWriter extends RingWriter {
     const next = (position + 1) | 0;
     this.position = next;
     Atomics.store(words, entry, next);
+  }
+
+  /** Takes over from a writer that may have published more than `start` says, and tells the id of each such entry. */
+  resume(onPublished: (id: number) => void): void {
+    for (let count = 0; count <= this.mask; count++) {
+      const entry = this.first + ((this.position & this.mask) << COMPLETION_SHIFT);
+      const next = (this.position + 1) | 0;
+      if (Atomics.load(this.words, entry) !== next) break;
+      this.position = next;
+      onPublished(this.words[entry + 1] as number);
+    }
+    this.assumeFull();
   }
 }
 

@@ -5,7 +5,7 @@
  * are soon taken); then it sleeps. Sleeping and being woken costs some tens of microseconds, so a wait that is
  * likely to end within that time is worth spinning for, and one that is not is better slept through at once.
  */
-const POLLS_WITHOUT_PAUSE = 400;
+const POLLS_WITHOUT_PAUSE = 128;
 const SPIN_MICROSECONDS_MAX = 100;
 const SPIN_MICROSECONDS_MIN = 4;
 /**

@@ -1,13 +1,25 @@
-import { isErrno, mayFailWith, resultLimit, ruleOf } from '../boundary/kinds.ts';
+import { Count, Counters } from '../boundary/counters.ts';
+import {
+  CallKind,
+  isErrno,
+  mayFailWith,
+  RESULT_HANDLE,
+  resultLimit,
+  resultRuleOf,
+  ruleOf,
+} from '../boundary/kinds.ts';
 import type { CompletionSink, Port } from '../boundary/port.ts';
 import type { WaitPolicy } from '../boundary/waiting.ts';
 import { HostViolation, SgxioError, TimeoutError } from '../errors.ts';
-import { CALLS_IN_FLIGHT_MAX } from '../limits.ts';
+import { CALLS_IN_FLIGHT_MAX, CALLS_KEPT_FOR_ENDING } from '../limits.ts';
+import { adoptHandle, forgetHandle } from './handles.ts';
 
 const SLOT_BITS = 14;
 const SLOT_MASK = CALLS_IN_FLIGHT_MAX - 1;
 const GENERATION_MAX = 0x1_ffff;
 const EIO = 5;
+/** The host is shown the counters anew after so many calls, and whenever this thread is about to sleep. */
+const CALLS_A_REPORT = 1024;
 /** How long a call may take that an honest host answers at once, in milliseconds. */
 const PROMPT_MILLISECONDS_MAX = 60_000;
 /** How much later than a call's own deadline the host may say that it passed, in milliseconds. */
@@ -48,15 +60,21 @@ export class Calls implements CompletionSink {
   #violation: HostViolation | undefined;
   /** Told of every call that is started with a waiter, so that the event loop looks for its answer. */
   onWaiter: () => void = () => {};
+  /** Told of the first violation before anything else happens: a program must not catch it and go on. */
+  onViolation: (violation: HostViolation) => void = () => {};
   /** Throws when the enclave is to stop. */
   checkStop: () => void = () => {};
 
   /** The two more words of the answer that {@link finish} returned last. */
   extra0 = 0;
   extra1 = 0;
-  /** Counters, since the start. */
-  submitted = 0;
+  /** Calls that a waiter is to be told of. */
   waiting = 0;
+  /** Kept privately; what the host sees of them is a copy. */
+  readonly counters: Counters = new Counters();
+  #untilReport = CALLS_A_REPORT;
+  /** Shows the host what was counted. */
+  report: () => void = () => {};
 
   constructor(policy: WaitPolicy) {
     this.#policy = policy;
@@ -81,7 +99,8 @@ export class Calls implements CompletionSink {
    * Starts a call and says in which slot. With a waiter the slot is freed when the waiter has been told;
    * without, {@link finish} takes the answer. `payload` is room of the port (0 with a length of 0); the call
    * owns it until it is answered, and then who started it gives it back. When waiting for the answer throws,
-   * the call keeps it: the host may still write there.
+   * the call keeps it: the host may still write there. When starting throws, nothing was asked, and the payload
+   * is given back already.
    */
   start(
     kind: number,
@@ -100,12 +119,7 @@ export class Calls implements CompletionSink {
   ): number {
     if (this.#violation !== undefined) throw this.#violation;
     const count = this.#freeCount;
-    if (count === 0) {
-      throw new SgxioError(
-        'SGXIO_CHANNEL_FULL',
-        `${CALLS_IN_FLIGHT_MAX} calls are in flight already; await some`,
-      );
-    }
+    if (count <= CALLS_KEPT_FOR_ENDING && (count === 0 || !ends(kind))) this.#refuse(payload, length);
     this.#freeCount = count - 1;
     const slot = this.#free[count - 1] as number;
     const generation =
@@ -117,14 +131,39 @@ export class Calls implements CompletionSink {
     this.#kinds[slot] = kind;
     this.#limits[slot] = resultLimit(kind, length, limit);
     this.#payloads[slot] = length > 0 ? payload : -1;
-    this.submitted++;
+    this.counters.begin(id, kind, CALLS_IN_FLIGHT_MAX - count + 1);
+    if (--this.#untilReport === 0) this.#reportSoon();
     if (waiter !== undefined) {
       this.#waiters[slot] = waiter;
       this.waiting++;
       this.onWaiter();
     }
-    this.port.submit(kind, id, handle, payload, length, a0, a1, a2, a3, a4, a5, timeout);
+    try {
+      this.port.submit(kind, id, handle, payload, length, a0, a1, a2, a3, a4, a5, timeout);
+    } catch (error) {
+      this.#withdraw(slot, id);
+      throw error;
+    }
     return slot;
+  }
+
+  /** Undoes the start of a call that could not be handed over. */
+  #withdraw(slot: number, id: number): void {
+    if (this.#violation !== undefined || this.#ids[slot] !== id) return;
+    this.#ids[slot] = 0;
+    this.#forgetWaiter(slot);
+    this.#releaseWithPayload(slot);
+  }
+
+  #refuse(payload: number, length: number): never {
+    if (length > 0) this.port.release(payload);
+    this.counters.add(Count.channelFull);
+    throw new SgxioError('SGXIO_CHANNEL_FULL', `${this.inFlight} calls are in flight already; await some`);
+  }
+
+  #reportSoon(): void {
+    this.#untilReport = CALLS_A_REPORT;
+    this.report();
   }
 
   /** Takes one answer from the port: checked against the books, then kept or told. */
@@ -132,11 +171,14 @@ export class Calls implements CompletionSink {
     const slot = id & SLOT_MASK;
     if (this.#ids[slot] !== id || id === 0)
       this.#violate(`an answer came for call ${id}, which is not in flight`);
-    const checked = this.#check(this.#kinds[slot] as number, result, this.#limits[slot] as number);
+    const kind = this.#kinds[slot] as number;
+    const checked = this.#check(kind, result, this.#limits[slot] as number);
+    this.counters.end(id, kind, checked);
     this.#ids[slot] = 0;
     const state = this.#state[slot];
     if (state === ABANDONED) {
       this.#releaseWithPayload(slot);
+      if (checked >= 0 && resultRuleOf[kind] === RESULT_HANDLE) this.#closeOrphan(checked);
       return;
     }
     const waiter = this.#waiters[slot];
@@ -164,9 +206,22 @@ export class Calls implements CompletionSink {
     return mayFailWith(kind, -result) ? result : -EIO;
   }
 
+  /** A handle that came for a call given up is nobody's: it goes back to the host, which else would keep it open. */
+  #closeOrphan(handle: number): void {
+    adoptHandle(this, handle);
+    queueMicrotask(() => {
+      if (this.#freeCount === 0 || this.#violation !== undefined) return;
+      this.start(CallKind.close, handle, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, {
+        settle: () => forgetHandle(handle),
+      });
+    });
+  }
+
   #violate(message: string): never {
-    this.#violation = new HostViolation(message);
-    throw this.#violation;
+    const violation = new HostViolation(message);
+    this.#violation = violation;
+    this.onViolation(violation);
+    throw violation;
   }
 
   /** Marks this channel as one whose host lied, from a check made elsewhere on what it sent. */
@@ -221,6 +276,7 @@ export class Calls implements CompletionSink {
     for (let polls = this.#policy.pollsWithoutPause; polls > 0; polls--) {
       if (port.poll() > 0 && this.#state[slot] === DONE) return;
     }
+    this.counters.add(Count.spins);
     const began = performance.now();
     const spinUntil = began + this.#policy.spinMicroseconds / 1000;
     const patience = this.patience(slot, timeout);
@@ -232,6 +288,7 @@ export class Calls implements CompletionSink {
       if (now < spinUntil) port.yield();
       else {
         this.checkStop();
+        this.report();
         port.park(patience - (now - began));
       }
     }
@@ -244,6 +301,7 @@ export class Calls implements CompletionSink {
     for (let polls = this.#policy.pollsWithoutPause; polls > 0; polls--) {
       if (port.poll() > 0 && ready()) return true;
     }
+    this.counters.add(Count.spins);
     const began = performance.now();
     const spinUntil = began + this.#policy.spinMicroseconds / 1000;
     for (;;) {
@@ -254,6 +312,7 @@ export class Calls implements CompletionSink {
       if (performance.now() < spinUntil) port.yield();
       else {
         this.checkStop();
+        this.report();
         port.park(left);
       }
     }
@@ -267,6 +326,11 @@ export class Calls implements CompletionSink {
     return ruleOf(this.#kinds[slot] as number).prompt ? PROMPT_MILLISECONDS_MAX : Number.POSITIVE_INFINITY;
   }
 
+  /** Whether a slot's call is over: answered, and its waiter told. */
+  isFree(slot: number): boolean {
+    return this.#state[slot] === FREE;
+  }
+
   #giveUp(slot: number, patience: number): never {
     const syscall = ruleOf(this.#kinds[slot] as number).syscall;
     this.abandon(slot);
@@ -278,12 +342,21 @@ export class Calls implements CompletionSink {
    * may still write there. Who started it does not give the payload back.
    */
   abandon(slot: number): void {
-    if (this.#waiters[slot] !== undefined) {
-      this.#waiters[slot] = undefined;
-      this.waiting--;
-    }
+    this.#forgetWaiter(slot);
     if (this.#state[slot] === DONE) this.#releaseWithPayload(slot);
     else this.#state[slot] = ABANDONED;
+  }
+
+  /** Asks the host to end a call that was given up; when no slot is free, it ends by itself or not at all. */
+  cancel(id: number): void {
+    if (this.#freeCount === 0) return;
+    this.abandon(this.start(CallKind.cancel, 0, 0, 0, id, 0, 0, 0, 0, 0, -1, 0, undefined));
+  }
+
+  #forgetWaiter(slot: number): void {
+    if (this.#waiters[slot] === undefined) return;
+    this.#waiters[slot] = undefined;
+    this.waiting--;
   }
 
   #releaseWithPayload(slot: number): void {
@@ -296,4 +369,9 @@ export class Calls implements CompletionSink {
   idOf(slot: number): number {
     return this.#ids[slot] as number;
   }
+}
+
+/** Whether a call of this kind makes room for others. */
+function ends(kind: number): boolean {
+  return kind === CallKind.close || kind === CallKind.cancel;
 }

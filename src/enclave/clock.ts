@@ -2,6 +2,7 @@ import { setTimeout } from 'node:timers/promises';
 import { CallKind } from '../boundary/kinds.ts';
 import { AbortError, InvalidArgumentError } from '../errors.ts';
 import { runtime } from './runtime.ts';
+import { failure } from './transfer.ts';
 
 /**
  * Time as the host tells it. The host may lie about it within limits that the enclave holds: neither clock
@@ -18,7 +19,8 @@ const latest = [0, 0];
 
 function read(which: number): number {
   const { calls } = runtime();
-  calls.call(CallKind.clock, 0, 0, 0, which);
+  const result = calls.call(CallKind.clock, 0, 0, 0, which);
+  if (result < 0) throw failure(CallKind.clock, result);
   const seconds = calls.extra0 >>> 0;
   const nanoseconds = calls.extra1;
   if (nanoseconds < 0 || nanoseconds >= NANOSECONDS_A_SECOND) {

@@ -1,142 +1,222 @@
-import { decode, encode } from '../boundary/encoding.ts';
+import { decode, encode, type Value } from '../boundary/encoding.ts';
 import {
-  LAUNCH_SLOT_BITS,
+  generationOf,
   LaunchKind,
-  launchPayload,
+  launchRing,
+  launchRoom,
+  nextGeneration,
   OutcomeStatus,
-  outcomePayload,
+  outcomeRing,
+  outcomeRoom,
+  PRIORITIES,
+  slotOf,
 } from '../boundary/launch.ts';
-import { CONTROL, LAUNCHES } from '../boundary/layout.ts';
+import { type ChannelLayout, CONTROL } from '../boundary/layout.ts';
 import { CompletionWriter, Request, SubmissionReader } from '../boundary/ring.ts';
-import { HostViolation, SgxioError } from '../errors.ts';
-import { LAUNCH_PAYLOAD_MAX, LAUNCHES_IN_FLIGHT_MAX } from '../limits.ts';
+import { AbortError, HostViolation } from '../errors.ts';
+import { LAUNCH_PAYLOAD_MAX, LAUNCHES_IN_FLIGHT_MAX, LAUNCHES_STARTED_MAX } from '../limits.ts';
 import { privateAddress } from '../linux/addresses.ts';
 import { signalEvent } from '../linux/events.ts';
 import { copyMemory, type SharedMapping } from '../linux/memory.ts';
+import { LaunchRejection } from './launchable.ts';
+import { TaskScope } from './tasks.ts';
 
-/** The functions that a program exports, by name. */
-export type Exports = ReadonlyMap<string, (...values: never[]) => unknown>;
+/** A function that a program exports. */
+export type Launchable = (...values: unknown[]) => unknown;
+
+const NOTHING = new Uint8Array(0);
+
+/** A launch that was taken and not yet answered. */
+interface Launch {
+  readonly id: number;
+  readonly launched: Launchable;
+  readonly argumentBytes: Uint8Array<ArrayBuffer>;
+  readonly scope: TaskScope;
+  started: boolean;
+}
 
 /**
- * Takes what the host launches and runs it. A launch is a request, not an entry: the enclave looks for it
- * when it gets to it. Arguments are copied in before they are decoded; nothing is run twice.
+ * Takes what the host launches on one thread and runs it. A launch is a request, not an entry: the enclave looks
+ * for it when it gets to it. Arguments are copied in before they are decoded; each submission is one launch, and
+ * one that names a launch again, or one that is running, is a violation.
  */
 export class LaunchServer {
   readonly #address: number;
   readonly #words: Int32Array<SharedArrayBuffer>;
+  readonly #layout: ChannelLayout;
   readonly #reader: SubmissionReader;
   readonly #writer: CompletionWriter;
   readonly #request = new Request();
-  readonly #running = new Uint8Array(LAUNCHES_IN_FLIGHT_MAX);
+  readonly #launches: (Launch | undefined)[] = new Array(LAUNCHES_IN_FLIGHT_MAX).fill(undefined);
+  readonly #generations = new Int32Array(LAUNCHES_IN_FLIGHT_MAX);
+  /** Launches that wait to be started, for each priority first come first. */
+  readonly #queues: readonly Set<Launch>[] = Array.from({ length: PRIORITIES }, () => new Set<Launch>());
   readonly #outcomeBell: number;
-  readonly #exports: Exports;
+  #exports: readonly Launchable[] = [];
+  #queued = 0;
+  #looks = 0;
   #sleeps = 0;
   #rung = 0;
 
   /** `outcomeBell` is the descriptor that wakes the host's event loop. */
-  constructor(boundary: SharedMapping, outcomeBell: number, exports: Exports) {
+  constructor(boundary: SharedMapping, layout: ChannelLayout, outcomeBell: number) {
     this.#address = boundary.address;
     this.#words = new Int32Array(boundary.buffer);
-    this.#reader = new SubmissionReader({
-      words: this.#words,
-      entries: LAUNCHES.launchRing,
-      size: LAUNCHES_IN_FLIGHT_MAX,
-      taken: CONTROL.launchesTaken,
-    });
-    this.#writer = new CompletionWriter({
-      words: this.#words,
-      entries: LAUNCHES.outcomeRing,
-      size: LAUNCHES_IN_FLIGHT_MAX,
-      taken: CONTROL.outcomesTaken,
-    });
+    this.#layout = layout;
+    this.#reader = new SubmissionReader(launchRing(this.#words, layout));
+    this.#writer = new CompletionWriter(outcomeRing(this.#words, layout));
     this.#outcomeBell = outcomeBell;
+  }
+
+  /** Sets what can be launched; a launch names a function by its place in this list. */
+  serve(exports: readonly Launchable[]): void {
     this.#exports = exports;
   }
 
-  /** Starts every launch that has come in and says how many they were. */
+  /** Takes the launches that have come in, starts some of those that wait, and says how many those were. */
   poll(): number {
-    let count = 0;
-    while (this.#reader.read(this.#request)) {
-      count++;
-      this.#take(this.#request);
+    this.#words[this.#layout.looks >> 2] = this.#looks = (this.#looks + 1) | 0;
+    let started = 0;
+    this.#take();
+    while (this.#queued > 0 && started < LAUNCHES_STARTED_MAX) {
+      started++;
+      this.#start(this.#next());
+      this.#take();
     }
-    return count;
+    return started;
   }
 
-  /** Asks to be woken for the next launch; true when one has come in already. */
+  /** Asks to be woken for the next launch; true when there is one already. */
   park(): boolean {
     this.#sleeps = (this.#sleeps & 0x3fff_ffff) + 1;
     this.#reader.acknowledge();
-    Atomics.store(this.#words, CONTROL.launchesParked >> 2, this.#sleeps);
-    return this.#reader.waiting();
+    Atomics.store(this.#words, this.#layout.launchesParked >> 2, this.#sleeps);
+    return this.#queued > 0 || this.#reader.waiting();
   }
 
   unpark(): void {
-    Atomics.store(this.#words, CONTROL.launchesParked >> 2, 0);
+    Atomics.store(this.#words, this.#layout.launchesParked >> 2, 0);
   }
 
-  #take({ kind, id, length }: Request): void {
-    const slot = id & (LAUNCHES_IN_FLIGHT_MAX - 1);
-    if (kind !== LaunchKind.run || id >>> LAUNCH_SLOT_BITS === 0)
-      throw new HostViolation(`launch ${id} is of no kind that there is`);
-    if (length < 0 || length > LAUNCH_PAYLOAD_MAX)
-      throw new HostViolation(`launch ${id} claims ${length} bytes of arguments`);
-    if (this.#running[slot] === 1)
+  #take(): void {
+    const request = this.#request;
+    while (this.#reader.read(request)) {
+      if (request.kind === LaunchKind.run) this.#enqueue(request);
+      else if (request.kind === LaunchKind.cancel) this.#cancel(request.a0);
+      else throw new HostViolation(`a launch of kind ${request.kind}, which there is not`);
+    }
+  }
+
+  #enqueue({ id, handle, length, a0: priority }: Request): void {
+    const slot = slotOf(id);
+    const launched = this.#exports[handle];
+    const queue = this.#queues[priority];
+    if (launched === undefined || queue === undefined || length < 0 || length > LAUNCH_PAYLOAD_MAX) {
+      throw new HostViolation(
+        `launch ${id} of function ${handle} with ${length} bytes and priority ${priority}`,
+      );
+    }
+    if (this.#launches[slot] !== undefined)
       throw new HostViolation(`launch ${id} names a slot whose launch is running`);
-    this.#running[slot] = 1;
-    const bytes = new Uint8Array(length);
-    if (length > 0) copyMemory(privateAddress(bytes), this.#address + launchPayload(slot), length);
-    void this.#run(id, slot, bytes);
+    if (generationOf(id) !== nextGeneration(this.#generations[slot] as number))
+      throw new HostViolation(`launch ${id} is not the next of its slot`);
+    this.#generations[slot] = generationOf(id);
+    let argumentBytes: Uint8Array<ArrayBuffer> = NOTHING;
+    if (length > 0) {
+      argumentBytes = new Uint8Array(length);
+      copyMemory(
+        privateAddress(argumentBytes),
+        this.#address + launchRoom(this.#layout, slot, length),
+        length,
+      );
+    }
+    const launch: Launch = { id, launched, argumentBytes, scope: new TaskScope(), started: false };
+    this.#launches[slot] = launch;
+    queue.add(launch);
+    this.#queued++;
   }
 
-  async #run(id: number, slot: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    let status: number = OutcomeStatus.rejected;
-    let outcome: Uint8Array<ArrayBuffer>;
-    try {
-      const [name, ...values] = this.#decodeLaunch(bytes);
-      const launched = this.#exports.get(name);
-      if (launched === undefined) {
-        throw new SgxioError(
-          'SGXIO_LAUNCH_REJECTED',
-          `the program exports no function ${JSON.stringify(name)}; it has ${[...this.#exports.keys()].join(', ') || 'none'}`,
-        );
+  #next(): Launch {
+    for (const queue of this.#queues) {
+      for (const launch of queue) {
+        queue.delete(launch);
+        this.#queued--;
+        return launch;
       }
+    }
+    throw new RangeError('no launch waits');
+  }
+
+  /** An id that is not in flight was answered while its cancellation was under way. */
+  #cancel(id: number): void {
+    const launch = this.#launches[slotOf(id)];
+    if (launch === undefined || launch.id !== id) return;
+    const reason = new AbortError('the host gave the launch up');
+    launch.scope.cancel(reason);
+    if (launch.started) return;
+    for (const queue of this.#queues) if (queue.delete(launch)) this.#queued--;
+    this.#fail(launch, OutcomeStatus.rejected, reason);
+  }
+
+  #start(launch: Launch): void {
+    launch.started = true;
+    let status: number = OutcomeStatus.rejected;
+    try {
+      const values = decodeArguments(launch.argumentBytes);
       status = OutcomeStatus.threw;
-      outcome = encode(await launched(...(values as never[])), 'result', LAUNCH_PAYLOAD_MAX);
-      status = OutcomeStatus.returned;
+      const result = launch.scope.enter(() => launch.launched(...values));
+      if (isPromise(result) || launch.scope.hasChildren) void this.#await(launch, result);
+      else this.#return(launch, result);
     } catch (error) {
-      outcome = encode(describe(error), 'error', LAUNCH_PAYLOAD_MAX);
+      this.#fail(launch, status, error);
     }
-    this.#answer(id, slot, status, outcome);
   }
 
-  #decodeLaunch(bytes: Uint8Array<ArrayBuffer>): [string, ...unknown[]] {
-    const launch = decode(bytes, 'arguments', LAUNCH_PAYLOAD_MAX);
-    if (!Array.isArray(launch) || typeof launch[0] !== 'string') {
-      throw new SgxioError('SGXIO_LAUNCH_REJECTED', 'a launch is a name and its arguments');
+  async #await(launch: Launch, running: unknown): Promise<void> {
+    try {
+      this.#return(launch, await launch.scope.settle(running));
+    } catch (error) {
+      this.#fail(launch, OutcomeStatus.threw, error);
     }
-    return launch as [string, ...unknown[]];
   }
 
-  #answer(id: number, slot: number, status: number, outcome: Uint8Array<ArrayBuffer>): void {
+  #return(launch: Launch, value: unknown): void {
+    const outcome = value === undefined ? NOTHING : encode(value, 'result', LAUNCH_PAYLOAD_MAX);
+    this.#answer(launch, OutcomeStatus.returned, outcome);
+  }
+
+  #fail(launch: Launch, status: number, error: unknown): void {
+    const outcome = encode(describe(error), 'error', LAUNCH_PAYLOAD_MAX);
+    this.#answer(launch, error instanceof LaunchRejection ? OutcomeStatus.rejected : status, outcome);
+  }
+
+  #answer({ id }: Launch, status: number, outcome: Uint8Array<ArrayBuffer>): void {
     if (!this.#writer.hasRoom())
-      throw new HostViolation('the host has more launches in flight than there are');
-    if (outcome.length > 0)
-      copyMemory(this.#address + outcomePayload(slot), privateAddress(outcome), outcome.length);
-    this.#running[slot] = 0;
-    this.#writer.write(id, status, outcome.length, 0);
+      throw new HostViolation('the host takes no outcomes though it launches more');
+    const slot = slotOf(id);
+    const { length } = outcome;
+    if (length > 0)
+      copyMemory(this.#address + outcomeRoom(this.#layout, slot, length), privateAddress(outcome), length);
+    this.#launches[slot] = undefined;
+    this.#writer.write(id, status, length, 0);
     const parked = Atomics.load(this.#words, CONTROL.outcomesParked >> 2);
     if (parked === 0 || parked === this.#rung) return;
     this.#rung = parked;
     signalEvent(this.#outcomeBell);
   }
+}
 
-  /** Launches that run now. */
-  get runningCount(): number {
-    let count = 0;
-    for (const running of this.#running) count += running;
-    return count;
-  }
+function decodeArguments(bytes: Uint8Array<ArrayBuffer>): readonly Value[] {
+  if (bytes.length === 0) return [];
+  const values = decode(bytes, 'arguments', LAUNCH_PAYLOAD_MAX);
+  if (!Array.isArray(values)) throw new LaunchRejection('the arguments of a launch are a list');
+  return values;
+}
+
+function isPromise(value: unknown): value is PromiseLike<unknown> {
+  return (
+    typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+  );
 }
 
 /** What of an error crosses to the host: its name, code and message, never its stack or its other properties. */
@@ -145,8 +225,12 @@ function describe(error: unknown): { name: string; code: string; message: string
     return { name: 'Error', code: '', message: 'the program threw something that is no Error' };
   const code = (error as { code?: unknown }).code;
   return {
-    name: error.name.slice(0, 128),
-    code: typeof code === 'string' ? code.slice(0, 128) : '',
-    message: error.message.slice(0, 8192),
+    name: crossing(error.name, 128),
+    code: crossing(code, 128),
+    message: crossing(error.message, 8192),
   };
+}
+
+function crossing(text: unknown, lengthMax: number): string {
+  return typeof text === 'string' ? text.slice(0, lengthMax).toWellFormed() : '';
 }

@@ -11,13 +11,19 @@ import {
   ignoreSignals,
   runtimeDescriptors,
   setResourceLimit,
+  silence,
 } from '../linux/process.ts';
 import { installFilter } from '../linux/seccomp.ts';
 
 export interface LockDownOptions {
-  /** The descriptors that the enclave goes on using; the runtime's own are kept beside them. */
+  /**
+   * The descriptors that the enclave goes on using; the runtime's own are kept beside them. Standard streams that
+   * are not among them stay open on nothing: to print is no reason to fail.
+   */
   readonly keep: readonly number[];
 }
+
+const STANDARD_STREAMS = [0, 1, 2];
 
 /**
  * Turns this process into an enclave, for good: from here on it computes, waits, and reads and writes the
@@ -27,14 +33,18 @@ export interface LockDownOptions {
  */
 export function lockDown({ keep }: LockDownOptions): void {
   refuseInspector();
-  startLazyParts(keep);
+  silence(STANDARD_STREAMS.filter((stream) => !keep.includes(stream)));
+  startLazyParts();
+  // However the process comes to its end, for the runtime's own way out asks for what is refused from now on. It
+  // would also print an uncaught error: who locks down reports those.
+  process.on('exit', leave);
   forbidNewPrivileges();
   forbidInspection();
   dieWithParent(process.ppid);
   ignoreSignals();
   setResourceLimit('core', 0);
   setResourceLimit('processes', 0);
-  const kept = [...new Set([...keep, ...runtimeDescriptors()])];
+  const kept = [...new Set([...keep, ...STANDARD_STREAMS, ...runtimeDescriptors()])];
   closeAllExcept(kept);
   setResourceLimit('descriptors', 0);
   installFilter(kept);
@@ -54,9 +64,9 @@ function refuseInspector(): void {
 }
 
 /** The runtime makes these on first use, which would need system calls that are refused from now on. */
-function startLazyParts(keep: readonly number[]): void {
-  if (keep.includes(1)) void process.stdout;
-  if (keep.includes(2)) void process.stderr;
+function startLazyParts(): void {
+  void process.stdout;
+  void process.stderr;
   // The first job starts all threads of the pool, before this call returns.
   randomBytes(1, () => {});
 }

@@ -1,18 +1,12 @@
 import process from 'node:process';
-import { type Boot, bellsOf } from '../boundary/boot.ts';
-import { channelLayout } from '../boundary/layout.ts';
-import * as services from '../enclave.ts';
-import { leave, lockDown } from './lock-down.ts';
-import { RingPort } from './ring-port.ts';
+import type { Boot } from '../boundary/boot.ts';
+import { enclaveEnvironment } from './environment.ts';
+import { lockDown } from './lock-down.ts';
 import { start } from './start.ts';
 
 /** The process of an enclave. Its one argument says how it was started; the program's own input is in the image. */
-start(JSON.parse(process.argv[2] as string) as Boot, {
-  connect: (boundary, calls) => {
-    const { hostBell, enclaveBell } = bellsOf(0);
-    return new RingPort(boundary, channelLayout(0), hostBell, enclaveBell, calls);
-  },
+await start(JSON.parse(process.argv[2] as string) as Boot, {
+  ...enclaveEnvironment,
+  threadProgram: new URL('./thread-main.js', import.meta.url),
   lockDown: (keep) => lockDown({ keep }),
-  leave,
-  services,
 });

@@ -80,7 +80,13 @@ export class Operation implements Waiter {
     this.#payload = lend(this.#calls, view, offset, length, direction);
     this.#running = true;
     this.#queue.running++;
-    this.#calls.start(kind, handle, this.#payload, length, 0, 0, 0, 0, 0, 0, -1, 0, this);
+    try {
+      this.#calls.start(kind, handle, this.#payload, length, 0, 0, 0, 0, 0, 0, -1, 0, this);
+    } catch (error) {
+      if (this.#running) this.#queue.running--;
+      this.#running = false;
+      throw error;
+    }
   }
 
   settle(result: number): void {
@@ -93,12 +99,17 @@ export class Operation implements Waiter {
       port.release(this.#payload);
     }
     this.#result = result;
-    this.#running = false;
     this.#queue.add(this);
   }
 
+  /** From its start until the queue gives it. */
   get running(): boolean {
     return this.#running;
+  }
+
+  /** Told by the queue that it was given. */
+  taken(): void {
+    this.#running = false;
   }
 
   /** Bytes received or sent, or a negative error number: read once the queue has given the operation. */
@@ -119,11 +130,11 @@ export class CompletionQueue {
   readonly #calls: Calls = runtime().calls;
   #first: Operation | undefined;
   #last: Operation | undefined;
-  /** Operations that were started and not yet finished. */
+  /** Operations that were started and not yet given. */
   running = 0;
 
+  /** Told by an operation that it is finished. */
   add(operation: Operation): void {
-    this.running--;
     operation.next = undefined;
     if (this.#last === undefined) this.#first = operation;
     else this.#last.next = operation;
@@ -143,6 +154,8 @@ export class CompletionQueue {
     const operation = this.#first as Operation;
     this.#first = operation.next;
     if (this.#first === undefined) this.#last = undefined;
+    this.running--;
+    operation.taken();
     return operation;
   }
 }

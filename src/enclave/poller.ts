@@ -15,6 +15,11 @@ import {
 
 const ALL: number = Readiness.readable | Readiness.writable | Readiness.closed;
 
+interface Watch {
+  readonly connection: Connection;
+  readonly readiness: number;
+}
+
 /** What a {@link Poller} says of one connection. */
 export interface Ready {
   readonly connection: Connection;
@@ -29,7 +34,8 @@ export interface Ready {
  */
 export class Poller {
   readonly #handle: number;
-  readonly #watched = new Map<number, Connection>();
+  /** What is watched; an entry stays, empty, when the watch ends: an answer on its way may still name it. */
+  readonly #watched = new Map<number, Watch | undefined>();
   readonly #view = new Uint8Array(READY_MAX * READY_BYTES);
   readonly #words = new Int32Array(this.#view.buffer);
 
@@ -44,8 +50,7 @@ export class Poller {
     if (wanted.readable === true) readiness |= Readiness.readable;
     if (wanted.writable === true) readiness |= Readiness.writable;
     callSync({ kind: CallKind.watch, handle: this.#handle, a0: handle, a1: readiness });
-    if (readiness === 0) this.#watched.delete(handle);
-    else this.#watched.set(handle, connection);
+    this.#watched.set(handle, readiness === 0 ? undefined : { connection, readiness });
   }
 
   /** Waits until at least one is ready. Late, it fails with ETIMEDOUT; with a timeout of 0 it answers `[]`. */
@@ -69,7 +74,10 @@ export class Poller {
     };
   }
 
-  /** Each one reported must be watched, must be named once, and with bits that there are. */
+  /**
+   * Each one reported must have been watched, must be named once, and with bits that there are. What was not
+   * asked for is left out.
+   */
   #read(count: number): Ready[] {
     const calls: Calls = runtime().calls;
     const ready: Ready[] = [];
@@ -77,17 +85,19 @@ export class Poller {
     for (let index = 0; index < count; index++) {
       const handle = this.#words[index * 2] as number;
       const readiness = this.#words[index * 2 + 1] as number;
-      const connection = this.#watched.get(handle);
-      if (connection === undefined || seen.has(handle))
+      if (!this.#watched.has(handle) || seen.has(handle))
         calls.violate(`the host called handle ${handle} ready, which was not asked for`);
       if ((readiness & ~ALL) !== 0 || readiness === 0)
         calls.violate(`the host reported the readiness ${readiness}, which is none`);
       seen.add(handle);
+      const watch = this.#watched.get(handle);
+      const asked = watch === undefined ? 0 : readiness & (watch.readiness | Readiness.closed);
+      if (watch === undefined || asked === 0) continue;
       ready.push({
-        connection,
-        readable: (readiness & Readiness.readable) !== 0,
-        writable: (readiness & Readiness.writable) !== 0,
-        closed: (readiness & Readiness.closed) !== 0,
+        connection: watch.connection,
+        readable: (asked & Readiness.readable) !== 0,
+        writable: (asked & Readiness.writable) !== 0,
+        closed: (asked & Readiness.closed) !== 0,
       });
     }
     return ready;

@@ -1,6 +1,8 @@
+import { Count, type Counters } from '../boundary/counters.ts';
 import { type ChannelLayout, Parked } from '../boundary/layout.ts';
 import type { CompletionSink, Port } from '../boundary/port.ts';
 import { CompletionReader, SubmissionWriter } from '../boundary/ring.ts';
+import { TimeoutError } from '../errors.ts';
 import { RING_ENTRIES } from '../limits.ts';
 import { privateAddress } from '../linux/addresses.ts';
 import { drainEvent, futexWait, signalEvent, yieldProcessor } from '../linux/events.ts';
@@ -10,6 +12,8 @@ import { Arena } from './arena.ts';
 
 /** How long a sleep lasts at most before its reason is looked at again, in milliseconds. */
 const PARK_MILLISECONDS_MAX = 1000;
+/** How long a host may leave the submission ring full, in milliseconds: an honest worker never blocks. */
+const SUBMIT_MILLISECONDS_MAX = 60_000;
 
 /** The enclave's end of one channel: calls leave through the submission ring, answers come through the other. */
 export class RingPort implements Port {
@@ -27,9 +31,9 @@ export class RingPort implements Port {
   /** The sleep of the host that was ended last; each has a number of its own. */
   #rung = 0;
   #sleeps = 0;
-  /** How often the host had to be woken, and how often this side slept. */
-  wakes = 0;
-  parks = 0;
+  /** Whether the event loop sleeps until the bell rings. */
+  #loopParked = false;
+  readonly #counters: Counters;
 
   readonly bell: number;
 
@@ -40,6 +44,7 @@ export class RingPort implements Port {
     hostBell: number,
     bell: number,
     sink: CompletionSink,
+    counters: Counters,
   ) {
     const words = new Int32Array(boundary.buffer);
     this.#words = words;
@@ -63,6 +68,7 @@ export class RingPort implements Port {
     this.#hostBell = hostBell;
     this.bell = bell;
     this.#sink = sink;
+    this.#counters = counters;
   }
 
   submit(
@@ -79,7 +85,7 @@ export class RingPort implements Port {
     a5: number,
     timeout: number,
   ): void {
-    while (!this.#writer.hasRoom()) this.#makeRoom();
+    if (!this.#writer.hasRoom()) this.#makeRoom();
     this.#writer.write(kind, id, handle, payload, length, a0, a1, a2, a3, a4, a5, timeout);
     const parked = Atomics.load(this.#words, this.#hostParkedWord);
     if (parked !== 0 && parked !== this.#rung) this.#ringHost(parked);
@@ -87,14 +93,21 @@ export class RingPort implements Port {
 
   /** A full ring: the worker is behind, or sleeps for want of room to answer. */
   #makeRoom(): void {
-    if (this.poll() === 0) yieldProcessor();
-    const parked = Atomics.load(this.#words, this.#hostParkedWord);
-    if (parked !== 0 && parked !== this.#rung) this.#ringHost(parked);
+    this.#counters.add(Count.ringFull);
+    const until = performance.now() + SUBMIT_MILLISECONDS_MAX;
+    do {
+      if (this.poll() === 0) yieldProcessor();
+      const parked = Atomics.load(this.#words, this.#hostParkedWord);
+      if (parked !== 0 && parked !== this.#rung) this.#ringHost(parked);
+      if (performance.now() > until) {
+        throw new TimeoutError(`the host took no call within ${SUBMIT_MILLISECONDS_MAX} ms`);
+      }
+    } while (!this.#writer.hasRoom());
   }
 
   #ringHost(parked: number): void {
     this.#rung = parked;
-    this.wakes++;
+    this.#counters.add(Count.wakes);
     signalEvent(this.#hostBell);
   }
 
@@ -112,20 +125,24 @@ export class RingPort implements Port {
     const bell = Atomics.load(this.#words, this.#bellWord);
     this.#parkAs(Parked.onFutex);
     if (!this.#reader.waiting()) {
-      this.parks++;
+      this.#counters.add(Count.parks);
       futexWait(this.#address + this.#bellWord * 4, bell, Math.min(milliseconds, PARK_MILLISECONDS_MAX));
     }
-    Atomics.store(this.#words, this.#enclaveParkedWord, Parked.awake);
+    // The event loop may lie asleep below: a timer woke this thread, which then made a call and waited for it.
+    if (this.#loopParked) this.#parkAs(Parked.onDescriptor);
+    else Atomics.store(this.#words, this.#enclaveParkedWord, Parked.awake);
   }
 
   parkOnBell(): boolean {
+    this.#loopParked = true;
     this.#parkAs(Parked.onDescriptor);
     if (this.#reader.waiting()) return true;
-    this.parks++;
+    this.#counters.add(Count.parks);
     return false;
   }
 
   unpark(): void {
+    this.#loopParked = false;
     Atomics.store(this.#words, this.#enclaveParkedWord, Parked.awake);
     drainEvent(this.bell);
   }
@@ -146,10 +163,12 @@ export class RingPort implements Port {
   }
 
   copyOut(payload: number, view: Uint8Array<ArrayBuffer>, offset: number, length: number): void {
+    checkRange(view, offset, length);
     copyMemory(this.#arenaAddress + payload, privateAddress(view) + offset, length);
   }
 
   copyIn(payload: number, view: Uint8Array<ArrayBuffer>, offset: number, length: number): void {
+    checkRange(view, offset, length);
     copyMemory(privateAddress(view) + offset, this.#arenaAddress + payload, length);
   }
 
@@ -160,4 +179,10 @@ export class RingPort implements Port {
   get blocksInUse(): number {
     return this.#arena.blocksInUse;
   }
+}
+
+/** Beyond a view, or in one whose buffer was given away meanwhile, lies memory of something else. */
+function checkRange(view: Uint8Array<ArrayBuffer>, offset: number, length: number): void {
+  if (offset >= 0 && length >= 0 && offset + length <= view.length) return;
+  throw new RangeError(`${length} bytes from ${offset} do not lie in a view of ${view.length}`);
 }

@@ -9,6 +9,13 @@ export interface Runtime {
   readonly loop: PollingLoop;
   readonly grants: Grants;
   readonly words: Int32Array<SharedArrayBuffer>;
+  readonly thread: ThreadPlace;
+}
+
+/** Which thread of its enclave this is, from 0, and how many there are. */
+export interface ThreadPlace {
+  readonly index: number;
+  readonly count: number;
 }
 
 let current: Runtime | undefined;
@@ -26,4 +33,9 @@ export function runtime(): Runtime {
     );
   }
   return current;
+}
+
+/** Which thread this code runs on. Each thread evaluates the program for itself: module state is a thread's own. */
+export function currentThread(): ThreadPlace {
+  return runtime().thread;
 }

@@ -1,7 +1,9 @@
+import { constants } from 'node:os';
 import { CallKind } from '../boundary/kinds.ts';
 import { AddressOf, SocketOptionCode } from '../boundary/net.ts';
 import { InvalidArgumentError } from '../errors.ts';
 import {
+  AF_UNIX,
   decodeSocketAddress,
   SOCKET_ADDRESS_BYTES_MAX,
   type SocketAddress,
@@ -15,6 +17,7 @@ import {
   callAsync,
   callSync,
   Direction,
+  failure,
   type Transfer,
 } from './transfer.ts';
 
@@ -79,5 +82,10 @@ export function wholeNumber(value: number, minimum: number, maximum: number, wha
 /** The address that a call of this result left in `view`. */
 export function addressIn(view: Uint8Array<ArrayBuffer>, length: number): SocketAddress {
   const address = decodeSocketAddress(view, length);
-  return address ?? runtime().calls.violate('the host gave an address that is none');
+  if (address !== undefined) return address;
+  // A peer may have bound itself to bytes that are no text; its host is honest all the same.
+  if (length > 2 && view[0] === AF_UNIX && view[1] === 0) {
+    throw failure(CallKind.address, -constants.errno.EINVAL, 'the path of the socket is no text');
+  }
+  return runtime().calls.violate('the host gave an address that is none');
 }

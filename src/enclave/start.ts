@@ -1,108 +1,83 @@
 import process from 'node:process';
 import { type Boot, BootDescriptor, bellsOf } from '../boundary/boot.ts';
-import { parseGrants } from '../boundary/grants.ts';
+import { encode } from '../boundary/encoding.ts';
+import { exportsRoom } from '../boundary/launch.ts';
 import { boundaryBytes, CONTROL, channelLayout, EnclaveState } from '../boundary/layout.ts';
-import { PollingLoop } from '../boundary/polling-loop.ts';
-import type { Port } from '../boundary/port.ts';
-import { WaitPolicy } from '../boundary/waiting.ts';
 import { EnclaveError, HostViolation, ImageError } from '../errors.ts';
 import { decodeImage, type Image } from '../image/image.ts';
-import { FAILURE_TEXT_MAX, IMAGE_BYTES_MAX } from '../limits.ts';
-import { drainEvent } from '../linux/events.ts';
-import { createSecretMemory, mapShared, type SharedMapping } from '../linux/memory.ts';
-import { watchDescriptor } from '../linux/watch.ts';
-import { Calls } from './calls.ts';
-import { installConsole } from './console.ts';
-import { LaunchServer } from './launches.ts';
-import { setPrivateMemory } from './private-memory.ts';
-import { loadProgram } from './program.ts';
-import { setRuntime } from './runtime.ts';
+import { EXPORTS_MAX, IMAGE_BYTES_MAX, LAUNCH_PAYLOAD_MAX } from '../limits.ts';
+import { createSecretMemory, isSealed, mapShared, type SharedMapping } from '../linux/memory.ts';
+import { dieWithParent } from '../linux/process.ts';
+import { createBooks, setPrivateMemory } from './private-memory.ts';
+import { declareDead, EnclaveThread, failEnclave, type ThreadEnvironment } from './thread.ts';
+import { Threads } from './threads.ts';
 
-/** What differs between an enclave and a program that runs the same way without one. */
-export interface Environment {
-  /** Makes the port over which the first thread's calls go. */
-  connect(boundary: SharedMapping, calls: Calls, image: Image): Port;
-  /** Gives up what an enclave may not have. Everything is mapped; the program is not yet evaluated. */
+export interface Environment extends ThreadEnvironment {
+  /** What the threads beside the first run. */
+  readonly threadProgram: URL;
+  /** Gives up what an enclave may not have. Everything is mapped and started; the program is not yet evaluated. */
   lockDown(keep: readonly number[]): void;
-  /** Ends the process. */
-  leave(code: number): never;
-  /** The module that the program imports as `sgxio/enclave`. */
-  readonly services: unknown;
 }
 
 /** Starts this process as the host asked: from the mapped boundary to a program that waits for launches. */
-export function start(boot: Boot, environment: Environment): void {
+export async function start(boot: Boot, environment: Environment): Promise<void> {
+  dieWithParent(boot.host);
   const boundary = mapShared(BootDescriptor.boundary, boundaryBytes(boot.channels));
-  const words = new Int32Array(boundary.buffer);
-  const fail = (error: unknown): never => {
-    reportFailure(boundary, error);
-    return environment.leave(1);
-  };
+  const fail = (error: unknown): never => failEnclave(boundary, environment, error);
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
   try {
-    run(boot, environment, boundary, words, fail);
+    await run(boot, environment, boundary, fail);
   } catch (error) {
     fail(error);
   }
 }
 
-function run(
+async function run(
   boot: Boot,
   environment: Environment,
   boundary: SharedMapping,
-  words: Int32Array<SharedArrayBuffer>,
   fail: (error: unknown) => never,
-): void {
-  const image = readImage(boot, boundary, words);
-  setPrivateMemory(createSecretMemory(image.manifest.privateMemoryBytes));
-  const calls = new Calls(new WaitPolicy(boot.strategy !== 'exit'));
-  const port = environment.connect(boundary, calls, image);
-  calls.connect(port);
-  const stopRequested = (): boolean => Atomics.load(words, CONTROL.stopRequested >> 2) !== 0;
-  calls.checkStop = () => {
-    if (stopRequested())
-      throw new EnclaveError('SGXIO_ENCLAVE_STOPPED', 'the host asked the enclave to stop');
-  };
-  const exports = new Map<string, (...values: never[]) => unknown>();
-  const launches = new LaunchServer(boundary, BootDescriptor.outcomeBell, exports);
-  const policy = new WaitPolicy(boot.strategy !== 'exit');
-  const leave = (): never => {
-    Atomics.store(words, CONTROL.enclaveState >> 2, EnclaveState.leaving);
-    return environment.leave(0);
-  };
-  const { enclaveBell } = bellsOf(0);
-  const loop = new PollingLoop({
-    poll: () => {
-      if (stopRequested()) leave();
-      return port.poll() + launches.poll();
-    },
-    awaits: () => true,
-    park: () => launches.park() || port.parkOnBell(),
-    unpark: () => {
-      launches.unpark();
-      port.unpark();
-      drainEvent(enclaveBell);
-    },
-    spinMicroseconds: () => policy.spinMicroseconds,
-    record: (microseconds) => policy.record(microseconds),
-    fail,
-  });
-  calls.onWaiter = () => loop.wake();
-  for (const bell of new Set([enclaveBell, port.bell])) watchDescriptor(bell, () => loop.wake());
-  setRuntime({ calls, loop, grants: parseGrants(image.manifest.grants), words });
-  environment.lockDown([BootDescriptor.outcomeBell, ...Object.values(bellsOf(0))]);
-  installConsole();
-  for (const [name, value] of Object.entries(load(image, environment.services))) {
-    if (typeof value === 'function') exports.set(name, value as (...values: never[]) => unknown);
+): Promise<void> {
+  if (!isSealed(BootDescriptor.boundary, boundary.buffer.byteLength)) {
+    throw new HostViolation('the boundary is not sealed, so that the host could take it away');
   }
-  Atomics.store(words, CONTROL.enclaveState >> 2, EnclaveState.ready);
-  loop.wake();
+  const image = readImage(boot, boundary);
+  const { grants, input } = image.manifest;
+  const code = new TextDecoder().decode(image.code);
+  const memory = { ...createSecretMemory(image.manifest.privateMemoryBytes), books: createBooks() };
+  setPrivateMemory(memory);
+  const gate = new SharedArrayBuffer(4);
+  const seeds = Array.from({ length: boot.channels - 1 }, (_, index) => ({
+    boot,
+    thread: index + 1,
+    boundary: boundary.buffer,
+    code,
+    grants,
+    input,
+    privateMemory: { address: memory.address, bytes: memory.buffer.byteLength, books: memory.books },
+    gate,
+  }));
+  const threads = new Threads(environment.threadProgram, seeds, gate, (thread) =>
+    declareDead(boundary, channelLayout(thread), new Error('the thread ended without a word')),
+  );
+  await threads.loaded();
+  const first = new EnclaveThread(boot, 0, boundary, grants, environment, fail);
+  environment.lockDown(keptDescriptors(boot));
+  const names = first.serve(code, input);
+  await threads.serve();
+  publishExports(boundary, names);
+  setState(boundary, EnclaveState.ready);
+}
+
+function keptDescriptors({ channels }: Boot): number[] {
+  const bells = Array.from({ length: channels }, (_, channel) => Object.values(bellsOf(channel)));
+  return [BootDescriptor.outcomeBell, ...bells.flat()];
 }
 
 /** Copies the image in and measures the copy. */
-function readImage(boot: Boot, boundary: SharedMapping, words: Int32Array<SharedArrayBuffer>): Image {
-  const bytes = Atomics.load(words, CONTROL.imageBytes >> 2);
+function readImage(boot: Boot, boundary: SharedMapping): Image {
+  const bytes = Atomics.load(new Int32Array(boundary.buffer), CONTROL.imageBytes >> 2);
   if (bytes <= 0 || bytes > IMAGE_BYTES_MAX) throw new HostViolation(`an image of ${bytes} bytes`);
   const copy = new Uint8Array(bytes);
   copy.set(new Uint8Array(boundary.buffer, channelLayout(0).arena, bytes));
@@ -113,21 +88,25 @@ function readImage(boot: Boot, boundary: SharedMapping, words: Int32Array<Shared
       `the image measures ${image.measurement}, not ${boot.measurement}`,
     );
   }
+  if (image.manifest.threads !== boot.channels) {
+    throw new HostViolation(`the image asks for ${image.manifest.threads} threads, not ${boot.channels}`);
+  }
   return image;
 }
 
-function load(image: Image, services: unknown): object {
-  return loadProgram(new TextDecoder().decode(image.code), new Map([['sgxio/enclave', services]]));
+/** Tells the host what it can launch: a launch names a function by its place in this list. */
+function publishExports(boundary: SharedMapping, names: readonly string[]): void {
+  if (names.length > EXPORTS_MAX) {
+    throw new EnclaveError(
+      'SGXIO_ENCLAVE_FAILED',
+      `the program exports ${names.length} names, more than ${EXPORTS_MAX}`,
+    );
+  }
+  const encoded = encode(names, 'exports', LAUNCH_PAYLOAD_MAX);
+  new Uint8Array(boundary.buffer).set(encoded, exportsRoom(channelLayout(0)));
+  Atomics.store(new Int32Array(boundary.buffer), CONTROL.exportsBytes >> 2, encoded.length);
 }
 
-/** Tells the host why: a code and a message, cut to what has room. */
-function reportFailure(boundary: SharedMapping, error: unknown): void {
-  const { code, message } = Object(error) as { code?: unknown; message?: unknown };
-  const text = new TextEncoder()
-    .encode(`${String(code ?? '')}\n${String(message ?? error)}`)
-    .subarray(0, FAILURE_TEXT_MAX);
-  new Uint8Array(boundary.buffer).set(text, CONTROL.failureText);
-  const words = new Int32Array(boundary.buffer);
-  Atomics.store(words, CONTROL.failureBytes >> 2, text.length);
-  Atomics.store(words, CONTROL.enclaveState >> 2, EnclaveState.failed);
+function setState(boundary: SharedMapping, state: number): void {
+  Atomics.store(new Int32Array(boundary.buffer), CONTROL.enclaveState >> 2, state);
 }

@@ -1,4 +1,5 @@
 import { getSystemErrorName } from 'node:util';
+import { Count } from '../boundary/counters.ts';
 import { CallKind, ruleOf } from '../boundary/kinds.ts';
 import { AbortError, InvalidArgumentError, SgxioError, SystemError, TimeoutError } from '../errors.ts';
 import type { Calls, Waiter } from './calls.ts';
@@ -67,6 +68,7 @@ export function lend(
   if (length === 0) return 0;
   const payload = calls.port.reserve(view, offset, length);
   if (payload < 0) {
+    calls.counters.add(Count.arenaFull);
     throw new SgxioError(
       'SGXIO_CHANNEL_FULL',
       'the payload room of this thread is taken by calls in flight; await some',
@@ -155,10 +157,41 @@ class AsyncCall implements Waiter {
     const calls = this.#calls;
     this.#payload = lend(calls, view, offset, length, direction);
     signal?.addEventListener('abort', this.#abort, { once: true });
-    this.#slot = calls.start(kind, handle, this.#payload, length, a0, a1, a2, a3, 0, 0, timeout, limit, this);
-    if (timeout < 0 || this.#settled) return;
-    this.#until = performance.now() + timeout;
-    this.#timer = setTimeout(this.#late, timeout, timeout);
+    try {
+      this.#slot = calls.start(
+        kind,
+        handle,
+        this.#payload,
+        length,
+        a0,
+        a1,
+        a2,
+        a3,
+        0,
+        0,
+        timeout,
+        limit,
+        this,
+      );
+    } catch (error) {
+      this.#end();
+      throw error;
+    }
+    if (this.#settled) return;
+    if (timeout < 0) this.#limitPatience(calls.patience(this.#slot, timeout), 0);
+    else {
+      this.#until = performance.now() + timeout;
+      this.#timer = setTimeout(this.#late, timeout, timeout);
+    }
+  }
+
+  /** Gives the call up when it has taken so long, of which `elapsed` has passed. */
+  #limitPatience(milliseconds: number, elapsed: number): void {
+    if (milliseconds === Number.POSITIVE_INFINITY) return;
+    this.#timer = setTimeout(
+      () => this.#giveUp(late(this.#transfer.kind, milliseconds)),
+      Math.min(milliseconds - elapsed, 0x7fff_ffff),
+    );
   }
 
   /** Its time is over: looks for the host's answer once more, and gives the host a while to say so. */
@@ -169,12 +202,8 @@ class AsyncCall implements Waiter {
       this.#timer = setTimeout(this.#late, left, timeout);
       return;
     }
-    const calls = this.#calls;
-    const patience = calls.patience(this.#slot, timeout);
-    const { syscall } = ruleOf(this.#transfer.kind);
-    const error = new TimeoutError(`the host did not answer ${syscall} within ${patience} ms`);
-    this.#timer = setTimeout(() => this.#giveUp(error), patience - timeout);
-    calls.onWaiter();
+    this.#limitPatience(this.#calls.patience(this.#slot, timeout), timeout);
+    this.#calls.onWaiter();
   };
 
   settle(result: number): void {
@@ -207,8 +236,8 @@ class AsyncCall implements Waiter {
     const id = this.#calls.idOf(this.#slot);
     this.#calls.abandon(this.#slot);
     this.#end();
-    this.#calls.abandon(this.#calls.start(CallKind.cancel, 0, 0, 0, id, 0, 0, 0, 0, 0, -1, 0, undefined));
     this.#reject(error);
+    this.#calls.cancel(id);
   }
 
   #end(): void {
@@ -222,13 +251,25 @@ class AsyncCall implements Waiter {
 export function closeAsync(handle: number): Promise<void> {
   const { calls } = runtime();
   return new Promise((resolve, reject) => {
+    let timer: NodeJS.Timeout | undefined;
     const settle = (result: number): void => {
+      clearTimeout(timer);
       forgetHandle(handle);
       if (result < 0) reject(failure(CallKind.close, result));
       else resolve();
     };
-    calls.start(CallKind.close, handle, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, { settle });
+    const slot = calls.start(CallKind.close, handle, 0, 0, 0, 0, 0, 0, 0, 0, -1, 0, { settle });
+    if (calls.isFree(slot)) return;
+    const patience = calls.patience(slot, -1);
+    timer = setTimeout(() => {
+      calls.abandon(slot);
+      reject(late(CallKind.close, patience));
+    }, patience);
   });
+}
+
+function late(kind: number, milliseconds: number): TimeoutError {
+  return new TimeoutError(`the host did not answer ${ruleOf(kind).syscall} within ${milliseconds} ms`);
 }
 
 export function closeSync(handle: number): void {

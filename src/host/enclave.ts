@@ -1,20 +1,28 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
-import { type Boot, type Strategy, strategies } from '../boundary/boot.ts';
-import { parseGrants, type StreamName } from '../boundary/grants.ts';
+import { type Boot, BootDescriptor, bellsOf, type Strategy, strategies } from '../boundary/boot.ts';
+import { decode } from '../boundary/encoding.ts';
+import { type Grants, parseGrants, type StreamName } from '../boundary/grants.ts';
+import { exportsRoom } from '../boundary/launch.ts';
 import { boundaryBytes, CONTROL, channelLayout, EnclaveState } from '../boundary/layout.ts';
 import { EnclaveError, type ErrorCode, InvalidArgumentError } from '../errors.ts';
 import { encodeImage, type Image } from '../image/image.ts';
-import { FAILURE_TEXT_MAX, IMAGE_BYTES_MAX } from '../limits.ts';
+import { FAILURE_TEXT_MAX, IMAGE_BYTES_MAX, LAUNCH_PAYLOAD_MAX } from '../limits.ts';
 import { closeDescriptor, createEvent, futexWake, signalEvent } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import { createSealedMemory, discardShared, mapShared, type SharedMapping } from '../linux/memory.ts';
 import type { ServiceModule } from './custom-services.ts';
-import { Launcher } from './launcher.ts';
+import { diagnostics } from './diagnostics.ts';
+import { LaunchChannel } from './launch-channel.ts';
+import { Launcher, type LaunchOptions } from './launcher.ts';
+import { type LongTaskOptions, LongTaskWatch } from './long-tasks.ts';
+import { type MetricsRegistry, registerEnclave } from './metrics.ts';
 import { directoriesOf } from './mounts.ts';
-import type { WorkerData } from './worker-main.ts';
+import { type EnclaveStatistics, readStatistics } from './statistics.ts';
+import type { ArgumentsOf, FunctionName, ResultOf, UntypedProgram } from './typed-program.ts';
+import { type WorkerSettings, WorkerThread } from './worker-thread.ts';
 
 /** How an enclave is created. */
 export interface EnclaveOptions {
@@ -28,6 +36,8 @@ export interface EnclaveOptions {
   readonly services?: ServiceModule;
   /** How long it may take to start, in milliseconds. */
   readonly startTimeout?: number;
+  /** Reports tasks that compute for too long without a pause; nothing watches for them unless told. */
+  readonly longTasks?: LongTaskOptions;
 }
 
 /** How an enclave ended: by itself or when asked (`code`), or by a signal. */
@@ -49,26 +59,42 @@ const programs: Readonly<Record<Strategy, string>> = {
 };
 
 /**
- * An enclave as its host holds it: a process of its own, shared memory, and a worker thread that serves its
- * calls. Whatever ends it, every pending launch fails with an {@link EnclaveError} and nothing stays behind.
+ * An enclave as its host holds it: a process of its own, shared memory, and for each of its threads a worker that
+ * serves its calls. Whatever ends it, every pending launch fails with an {@link EnclaveError} and nothing stays
+ * behind.
+ *
+ * `Program` is the type of the program's module, `Enclave<typeof program>` with `import type * as program`: it
+ * types the launches, and is not checked against the image.
  */
-export class Enclave {
+export class Enclave<Program extends object = UntypedProgram> {
   readonly #boundary: SharedMapping;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #child: ChildProcess;
-  readonly #descriptors: readonly number[];
+  /** As the process has them, from {@link BootDescriptor.outcomeBell} on. */
+  readonly #bells: readonly number[];
   readonly #launcher: Launcher;
-  readonly #workers: Worker[] = [];
+  readonly #longTasks: LongTaskWatch | undefined;
+  readonly #workers: WorkerThread[] = [];
   readonly #stopWorkers = new Int32Array(new SharedArrayBuffer(4));
   #ended: EnclaveError | undefined;
+  #finalStatistics: EnclaveStatistics | undefined;
   /** Settles when the process has ended and everything it used is given back. */
   readonly exited: Promise<EnclaveExit>;
   readonly measurement: string;
+  /** The name in the image's manifest. */
+  readonly name: string;
+  /** How many threads it has. */
+  readonly threads: number;
 
   /** Starts an enclave from an image; resolves once its program waits for launches. */
-  static async create(image: Image, options: EnclaveOptions = {}): Promise<Enclave> {
-    const enclave = new Enclave(image, options);
+  static async create<Program extends object = UntypedProgram>(
+    image: Image,
+    options: EnclaveOptions = {},
+  ): Promise<Enclave<Program>> {
+    const enclave = new Enclave<Program>(image, options);
+    const began = performance.now();
     await enclave.#ready(options.startTimeout ?? START_MILLISECONDS);
+    diagnostics.enclaveReady.publish({ enclave, milliseconds: performance.now() - began });
     return enclave;
   }
 
@@ -79,43 +105,55 @@ export class Enclave {
         `there is no strategy '${strategy}'; there are ${strategies.join(', ')}`,
       );
     }
+    this.threads = image.manifest.threads;
     const grants = parseGrants(image.manifest.grants);
     const directories = directoriesOf(grants.files, options.directories ?? {});
     const inPlace = strategy === 'direct' || strategy === 'exit-sgx';
-    const bytes = boundaryBytes(1);
+    const bytes = boundaryBytes(this.threads);
     const memory = createSealedMemory('sgxio-boundary', bytes);
     this.#boundary = mapShared(memory, bytes);
     this.#words = new Int32Array(this.#boundary.buffer);
     this.#putImage(image);
     this.measurement = image.measurement;
-    const bells = Array.from({ length: 3 }, () => check(createEvent(), 'eventfd'));
-    const [outcomeBell, hostBell, enclaveBell] = bells as [number, number, number];
-    this.#descriptors = bells;
+    this.name = image.manifest.name;
+    this.#bells = Array.from({ length: 1 + 2 * this.threads }, () => check(createEvent(), 'eventfd'));
     const boot: Boot = {
-      channels: 1,
+      channels: this.threads,
+      host: process.pid,
       measurement: image.measurement,
       strategy,
       exitNanoseconds: options.exitNanoseconds ?? 0,
       directories: inPlace ? directories : [],
       services: options.services,
     };
-    this.#child = startProcess(boot, [memory, ...bells], inPlace ? grants.streams : []);
+    this.#child = startProcess(boot, [memory, ...this.#bells], inPlace ? grants.streams : []);
     closeDescriptor(memory);
-    if (!inPlace) {
-      this.#startWorker({
-        buffer: this.#boundary.buffer,
-        channel: 0,
-        hostBell,
-        enclaveBell,
-        grants,
-        directories,
-        spins: strategy === 'exitless',
-        services: options.services,
-        stop: this.#stopWorkers,
-      });
+    if (!inPlace) this.#startWorkers(grants, directories, options, strategy);
+    const channels = Array.from(
+      { length: this.threads },
+      (_, channel) => new LaunchChannel(this.#boundary, channelLayout(channel), this.#enclaveBell(channel)),
+    );
+    this.#launcher = new Launcher(
+      this.#boundary.buffer,
+      channels,
+      this.#bell(BootDescriptor.outcomeBell),
+      (thread) => this.#threadFailure(thread),
+    );
+    if (options.longTasks !== undefined) {
+      this.#longTasks = new LongTaskWatch(this.#launcher, channels, options.longTasks);
     }
-    this.#launcher = new Launcher(this.#boundary, enclaveBell, outcomeBell);
     this.exited = this.#watchExit();
+    const { measurement } = this;
+    diagnostics.enclaveStart.publish({ enclave: this, measurement, strategy, pid: this.pid });
+  }
+
+  /** This process's own descriptor of the bell that the enclave knows as `descriptor`. */
+  #bell(descriptor: number): number {
+    return this.#bells[descriptor - BootDescriptor.outcomeBell] as number;
+  }
+
+  #enclaveBell(channel: number): number {
+    return this.#bell(bellsOf(channel).enclaveBell);
   }
 
   #putImage(image: Image): void {
@@ -127,13 +165,29 @@ export class Enclave {
     Atomics.store(this.#words, CONTROL.imageBytes >> 2, encoded.length);
   }
 
-  #startWorker(data: WorkerData): void {
-    const worker = new Worker(new URL('./worker-main.js', import.meta.url), { workerData: data });
-    worker.unref();
-    worker.on('error', (cause) => {
-      this.#fail(new EnclaveError('SGXIO_ENCLAVE_FAILED', 'a host worker died', { cause }));
-    });
-    this.#workers.push(worker);
+  #startWorkers(
+    grants: Grants,
+    directories: readonly string[],
+    options: EnclaveOptions,
+    strategy: Strategy,
+  ): void {
+    for (let channel = 0; channel < this.threads; channel++) {
+      this.#startWorker({
+        buffer: this.#boundary.buffer,
+        channel,
+        hostBell: this.#bell(bellsOf(channel).hostBell),
+        enclaveBell: this.#enclaveBell(channel),
+        grants,
+        directories,
+        spins: strategy === 'exitless',
+        services: options.services,
+        stop: this.#stopWorkers,
+      });
+    }
+  }
+
+  #startWorker(settings: WorkerSettings): void {
+    this.#workers.push(new WorkerThread(settings, (error) => this.#fail(error)));
   }
 
   async #ready(milliseconds: number): Promise<void> {
@@ -144,7 +198,10 @@ export class Enclave {
     });
     for (;;) {
       const state = Atomics.load(this.#words, CONTROL.enclaveState >> 2);
-      if (state === EnclaveState.ready) return;
+      if (state === EnclaveState.ready) {
+        this.#launcher.setFunctions(this.#exports());
+        return;
+      }
       if (ended || state === EnclaveState.failed) {
         await this.exited;
         throw this.#ended;
@@ -167,17 +224,39 @@ export class Enclave {
       : new EnclaveError('SGXIO_ENCLAVE_STOPPED', `the enclave has ended (${how})`);
   }
 
-  /** Why the enclave says it failed. Its text is copied, bounded, and only shown. */
+  /** What the program exports, as the enclave says: copied, bounded, and used as names alone. */
+  #exports(): readonly string[] {
+    const bytes = this.#copy(exportsRoom(channelLayout(0)), CONTROL.exportsBytes, LAUNCH_PAYLOAD_MAX);
+    const names = decode(bytes, 'exports', LAUNCH_PAYLOAD_MAX);
+    return Array.isArray(names) ? names.map(String) : [];
+  }
+
+  /** Bytes that the enclave wrote, as many as its word says, at most `maximum`. */
+  #copy(start: number, lengthWord: number, maximum: number): Uint8Array<ArrayBuffer> {
+    const length = Math.min(Math.max(0, Atomics.load(this.#words, lengthWord >> 2)), maximum);
+    const bytes = new Uint8Array(length);
+    bytes.set(new Uint8Array(this.#boundary.buffer, start, length));
+    return bytes;
+  }
+
+  /** Why the enclave says it failed. Its text is only shown. */
   #failure(): EnclaveError {
-    const length = Math.min(
-      Math.max(0, Atomics.load(this.#words, CONTROL.failureBytes >> 2)),
-      FAILURE_TEXT_MAX,
-    );
-    const text = new Uint8Array(length);
-    text.set(new Uint8Array(this.#boundary.buffer, CONTROL.failureText, length));
-    const [code, ...message] = new TextDecoder().decode(text).split('\n');
-    const known = /^SGXIO_[A-Z_]{1,40}$/.test(code ?? '') ? (code as ErrorCode) : 'SGXIO_ENCLAVE_FAILED';
-    return new EnclaveError(known, message.join(' ') || 'the enclave failed and did not say why');
+    const { code, message } = this.#readFailure(CONTROL.failureText, CONTROL.failureBytes);
+    const known = /^SGXIO_[A-Z_]{1,40}$/.test(code) ? (code as ErrorCode) : 'SGXIO_ENCLAVE_FAILED';
+    return new EnclaveError(known, message || 'the enclave failed and did not say why');
+  }
+
+  #threadFailure(thread: number): EnclaveError {
+    const { failureText, failureBytes } = channelLayout(thread);
+    const { message } = this.#readFailure(failureText, failureBytes);
+    return new EnclaveError('SGXIO_THREAD_FAILED', `thread ${thread} of the enclave has died: ${message}`);
+  }
+
+  #readFailure(text: number, bytes: number): { code: string; message: string } {
+    const [code = '', ...message] = new TextDecoder()
+      .decode(this.#copy(text, bytes, FAILURE_TEXT_MAX))
+      .split('\n');
+    return { code, message: message.join(' ') };
   }
 
   /** The first reason counts. */
@@ -192,18 +271,21 @@ export class Enclave {
       this.#child.once('error', () => resolve({ code: null, signal: null }));
       this.#child.once('exit', (code, signal) => resolve({ code, signal }));
     });
+    this.#longTasks?.close();
     this.#fail(this.#reason(exit));
     await this.#endWorkers();
-    for (const descriptor of this.#descriptors) closeDescriptor(descriptor);
+    for (const descriptor of this.#bells) closeDescriptor(descriptor);
+    this.#finalStatistics = this.stats();
     discardShared(this.#boundary);
+    diagnostics.enclaveExit.publish({ enclave: this, ...exit, reason: this.#ended });
     return exit;
   }
 
   async #endWorkers(): Promise<void> {
     Atomics.store(this.#stopWorkers, 0, 1);
-    const ends = this.#workers.map((worker) => new Promise((resolve) => worker.once('exit', resolve)));
-    for (const bell of this.#descriptors) signalEvent(bell);
-    await Promise.all(ends);
+    for (const worker of this.#workers) worker.expectEnd();
+    for (const bell of this.#bells) signalEvent(bell);
+    await Promise.all(this.#workers.map((worker) => worker.ended));
   }
 
   /** The process of the enclave. */
@@ -215,8 +297,74 @@ export class Enclave {
    * Queues a call of a function that the program exports, and returns at once. Arguments and result are plain
    * data; what the function throws arrives as a {@link LaunchError} with its code and message.
    */
-  launch(name: string, ...values: unknown[]): Promise<unknown> {
-    return this.#launcher.launch(name, values);
+  launch<Name extends FunctionName<Program>>(
+    name: Name,
+    ...values: ArgumentsOf<Program, Name>
+  ): Promise<ResultOf<Program, Name>> {
+    return this.#launcher.launch(name, values) as Promise<ResultOf<Program, Name>>;
+  }
+
+  /** The same with a deadline, a signal, a priority or a thread of one's choice. */
+  launchWith<Name extends FunctionName<Program>>(
+    options: LaunchOptions,
+    name: Name,
+    ...values: ArgumentsOf<Program, Name>
+  ): Promise<ResultOf<Program, Name>> {
+    return this.#launcher.launch(name, values, options) as Promise<ResultOf<Program, Name>>;
+  }
+
+  /**
+   * Launches and waits on this thread: the quickest round trip, for a thread that has nothing else to do. Its
+   * event loop stands still meanwhile.
+   */
+  launchSync<Name extends FunctionName<Program>>(
+    name: Name,
+    ...values: ArgumentsOf<Program, Name>
+  ): ResultOf<Program, Name> {
+    return this.#launcher.launchSync(name, values, () => this.#isRunning()) as ResultOf<Program, Name>;
+  }
+
+  /** Resolves once the queue of launches has room: what a producer awaits that is faster than the enclave. */
+  launchRoom(): Promise<void> {
+    return this.#launcher.room();
+  }
+
+  /** Launches that were accepted and not yet answered. */
+  get pendingLaunches(): number {
+    return this.#launcher.pending;
+  }
+
+  /** Asks the system itself: an ended process stays a zombie until the event loop hears of it. */
+  #isRunning(): boolean {
+    try {
+      return !/^\d+ \(.*\) [ZX]/.test(readFileSync(`/proc/${this.pid}/stat`, 'latin1'));
+    } catch {
+      return false;
+    }
+  }
+
+  /** Accepts no more launches, lets those that were accepted end, and then stops; by force after `timeout` milliseconds. */
+  async drain(timeout: number = STOP_MILLISECONDS): Promise<EnclaveExit> {
+    const drained = this.#launcher.drain(
+      new EnclaveError('SGXIO_ENCLAVE_STOPPED', 'the enclave is stopping and accepts no more launches'),
+    );
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, timeout);
+    });
+    await Promise.race([drained, late]);
+    clearTimeout(timer);
+    return this.stop();
+  }
+
+  /** What was counted so far, on both sides. Reading it disturbs neither. */
+  stats(): EnclaveStatistics {
+    return this.#finalStatistics ?? readStatistics(this.#boundary.buffer, this.threads, this.#workers);
+  }
+
+  /** Adds this enclave to the metrics of a Prometheus registry, until it ends. */
+  metrics(registry: MetricsRegistry): void {
+    registerEnclave(registry, this);
   }
 
   /** Asks the enclave to end, and ends it by force when it has not within `timeout` milliseconds. */
@@ -231,10 +379,12 @@ export class Enclave {
     }
   }
 
-  /** Wakes the enclave thread however it sleeps. */
+  /** Wakes the threads of the enclave however they sleep. */
   #wake(): void {
-    futexWake(this.#boundary.address + channelLayout(0).bell, 1);
-    signalEvent(this.#descriptors[2] as number);
+    for (let channel = 0; channel < this.threads; channel++) {
+      futexWake(this.#boundary.address + channelLayout(channel).bell, 1);
+      signalEvent(this.#enclaveBell(channel));
+    }
   }
 
   /** Ends the enclave at once. */

@@ -3,21 +3,28 @@ import type { Grants } from '../boundary/grants.ts';
 import { CALL_KINDS, CallKind } from '../boundary/kinds.ts';
 import type { CompletionSink } from '../boundary/port.ts';
 import type { Request } from '../boundary/ring.ts';
-import { HANDLES_MAX, PAYLOAD_MAX } from '../limits.ts';
-import { createEpoll, EventBuffer, waitForEvents } from '../linux/events.ts';
+import { CALLS_IN_FLIGHT_MAX, HANDLES_MAX, PAYLOAD_MAX } from '../limits.ts';
+import { privateAddress } from '../linux/addresses.ts';
+import { closeDescriptor, createEpoll, EventBuffer, waitForEvents } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
+import { copyMemory } from '../linux/memory.ts';
 import { type BlockingCall, type BlockingCalls, blockingInPlace } from './blocking-call.ts';
 import { Deadlines } from './deadlines.ts';
+import { type Journal, ResourceType } from './journal.ts';
 import type { Mount } from './mounts.ts';
 import { ResolvedNames } from './resolved-names.ts';
 
-const { EBADF, ECANCELED, EINVAL, EMFILE, ENOSYS, ETIMEDOUT } = constants.errno;
+const { EAGAIN, EBADF, ECANCELED, EINVAL, EMFILE, ENOSYS, ETIMEDOUT } = constants.errno;
 const EVENTS_A_POLL = 256;
 
 /** Something that the enclave holds a handle of. */
 export interface Resource {
   /** Ends it: everything that waits on it is answered first. The result is that of close(2). */
   close(executor: Executor): number;
+  /** See {@link ResourceType}; left out, it ends with its worker. */
+  readonly type?: number;
+  /** What is closed with it. */
+  readonly descriptor?: number;
 }
 
 /** Told of what epoll reports on a descriptor. */
@@ -61,11 +68,14 @@ export class Executor {
   readonly #watched: (Watched | undefined)[] = [];
   readonly #events = new EventBuffer(EVENTS_A_POLL);
   readonly #pending = new Map<number, Pending>();
-  readonly #deadlines = new Deadlines<Pending>();
+  readonly #deadlines: Deadlines<Pending> = new Deadlines(
+    (pending) => this.#pending.get(pending.id) === pending,
+  );
+  readonly #journal: Journal | undefined;
 
   /**
    * Payloads are offsets from `base` below `payloadEnd`: a channel's arena, or all of the address space
-   * (`base` 0) where calls are served in place.
+   * (`base` 0) where calls are served in place. A worker's executor keeps the journal of its handles.
    */
   constructor(
     handlers: Readonly<Partial<Record<keyof typeof CallKind, Handler>>>,
@@ -74,6 +84,7 @@ export class Executor {
     payloadEnd: number,
     sink: CompletionSink,
     mounts: readonly Mount[] = [],
+    journal?: Journal,
   ) {
     this.#handlers = new Array(CALL_KINDS).fill(undefined);
     for (const [name, handler] of Object.entries(handlers)) {
@@ -86,6 +97,7 @@ export class Executor {
     this.#base = base;
     this.#payloadEnd = payloadEnd;
     this.#sink = sink;
+    this.#journal = journal;
     this.epoll = check(createEpoll(), 'epoll_create1');
   }
 
@@ -105,14 +117,38 @@ export class Executor {
     return this.#base + payload;
   }
 
+  /** Copies `length` bytes of `view` from `offset` to a payload's address, for services of the host's own. */
+  fill(address: number, view: Uint8Array<ArrayBuffer>, offset: number, length: number): void {
+    copyMemory(address, privateAddress(view) + offset, length);
+  }
+
+  /** Copies `length` bytes from a payload's address into `view` at `offset`. */
+  take(address: number, view: Uint8Array<ArrayBuffer>, offset: number, length: number): void {
+    copyMemory(privateAddress(view) + offset, address, length);
+  }
+
   complete(id: number, result: number, extra0 = 0, extra1 = 0): void {
     this.#sink.complete(id, result, extra0, extra1);
   }
 
-  /** Keeps a call until it is answered, withdrawn or, when `timeout` (milliseconds) is not negative, late. */
+  /**
+   * Keeps a call until it is answered, withdrawn or, when `timeout` (milliseconds) is not negative, late. One
+   * more than an honest enclave has in flight, or a second of the same id, is withdrawn and fails at once.
+   */
   wait(pending: Pending, timeout: number): void {
+    if (this.#pending.size >= CALLS_IN_FLIGHT_MAX || this.#pending.has(pending.id)) {
+      pending.withdraw(this);
+      this.complete(pending.id, -EAGAIN);
+      return;
+    }
     this.#pending.set(pending.id, pending);
+    this.#journal?.wait(pending.id, timeout);
     if (timeout >= 0) this.#deadlines.add(pending, timeout);
+  }
+
+  /** Says that something is tried for a call that was kept, or, when that did nothing, that it waits again. */
+  retries(pending: Pending, tries: boolean): void {
+    this.#journal?.setWaits(pending.id, !tries);
   }
 
   /** Answers a call that was kept. */
@@ -147,7 +183,23 @@ export class Executor {
       return -EMFILE;
     }
     this.#resources[handle] = resource;
+    this.#journal?.open(handle, resource.type ?? ResourceType.other, resource.descriptor ?? -1);
     return handle;
+  }
+
+  /** Notes a connection in progress: it has a descriptor and no handle yet. */
+  connecting(id: number, descriptor: number): void {
+    this.#journal?.connecting(id, descriptor);
+  }
+
+  /** Puts back what handles of a worker before this one stand for; the others below them are free. */
+  restore(resources: ReadonlyMap<number, Resource>): void {
+    const end = Math.max(-1, ...resources.keys()) + 1;
+    for (let handle = 0; handle < end; handle++) {
+      const resource = resources.get(handle);
+      this.#resources[handle] = resource;
+      if (resource === undefined) this.#freeHandles.push(handle);
+    }
   }
 
   resource(handle: number): Resource | undefined {
@@ -157,6 +209,7 @@ export class Executor {
   closeHandle(handle: number): number {
     const resource = this.#resources[handle];
     if (resource === undefined) return -EBADF;
+    this.#journal?.close(handle);
     this.#resources[handle] = undefined;
     this.#freeHandles.push(handle);
     return resource.close(this);
@@ -177,17 +230,17 @@ export class Executor {
       this.#watched[this.#events.descriptorAt(index)]?.onEvents(this, this.#events.eventsAt(index));
     }
     for (let late = this.#deadlines.takeLate(); late !== undefined; late = this.#deadlines.takeLate()) {
-      if (this.#pending.get(late.id) !== late) continue;
       late.withdraw(this);
       this.settle(late, -ETIMEDOUT);
     }
     return Math.max(count, 0);
   }
 
-  /** Closes everything; every kept call is answered with `ECANCELED`. */
+  /** Closes everything, for good; every kept call is answered with `ECANCELED`. */
   closeAll(): void {
     for (const id of [...this.#pending.keys()]) this.cancel(id, ECANCELED);
     for (let handle = 0; handle < this.#resources.length; handle++) this.closeHandle(handle);
+    closeDescriptor(this.epoll);
   }
 }
 

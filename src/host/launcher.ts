@@ -1,196 +1,349 @@
-import { decode, encode } from '../boundary/encoding.ts';
-import {
-  LAUNCH_SLOT_BITS,
-  LaunchKind,
-  launchPayload,
-  OutcomeStatus,
-  outcomePayload,
-} from '../boundary/launch.ts';
-import { CONTROL, LAUNCHES } from '../boundary/layout.ts';
+import { encode } from '../boundary/encoding.ts';
+import { Priority } from '../boundary/launch.ts';
+import { CONTROL } from '../boundary/layout.ts';
 import { PollingLoop } from '../boundary/polling-loop.ts';
-import { CompletionReader, SubmissionWriter } from '../boundary/ring.ts';
 import { WaitPolicy } from '../boundary/waiting.ts';
-import { EnclaveError, SgxioError } from '../errors.ts';
-import { LAUNCH_PAYLOAD_MAX, LAUNCHES_IN_FLIGHT_MAX } from '../limits.ts';
-import { drainEvent, signalEvent } from '../linux/events.ts';
-import type { SharedMapping } from '../linux/memory.ts';
+import { AbortError, EnclaveError, InvalidArgumentError, SgxioError, TimeoutError } from '../errors.ts';
+import { LAUNCH_PAYLOAD_MAX, LAUNCHES_QUEUED_MAX } from '../limits.ts';
+import { drainEvent, EPOLLIN, pollDescriptor } from '../linux/events.ts';
 import { type DescriptorWatch, watchDescriptor } from '../linux/watch.ts';
+import type { Launch, LaunchChannel, Settler } from './launch-channel.ts';
 
-interface Launch {
-  readonly id: number;
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (error: Error) => void;
+/** How one launch is made. */
+export interface LaunchOptions {
+  /** Milliseconds after which the launch fails with a TimeoutError; its task is then asked to end. */
+  readonly timeout?: number | undefined;
+  /** Gives the launch up: it fails with an AbortError, and its task is asked to end. */
+  readonly signal?: AbortSignal | undefined;
+  /** Of launches that wait, those of a higher priority run first; `normal` unless told. */
+  readonly priority?: keyof typeof Priority | undefined;
+  /** The enclave thread to run on; the one with the fewest launches unless told. */
+  readonly thread?: number | undefined;
 }
 
-/** An error that a program threw inside: its name, code and message crossed, nothing else did. */
-export class LaunchError extends SgxioError {
-  /** The `name` and the `code` that the error had inside. */
-  readonly innerName: string;
-  readonly innerCode: string;
+/** Polls between two looks at the clock while a thread waits without its event loop. */
+const POLLS_A_LOOK = 256;
+/** How long such a wait polls before it sleeps, in milliseconds. */
+const SPIN_MILLISECONDS = 1;
+/** How long it sleeps before it looks whether the enclave is still there, in milliseconds. */
+const SLEEP_MILLISECONDS = 100;
+const NOTHING = new Uint8Array(0);
 
-  constructor(status: number, innerName: string, innerCode: string, message: string) {
-    super(status === OutcomeStatus.rejected ? 'SGXIO_LAUNCH_REJECTED' : 'SGXIO_LAUNCH_FAILED', message);
-    this.innerName = innerName;
-    this.innerCode = innerCode;
-  }
-}
-
-/** The host's end of the launch rings: queues launches and resolves their promises, without entering the enclave. */
+/** Queues launches for the threads of one enclave and settles them, without entering the enclave. */
 export class Launcher {
-  readonly #bytes: Uint8Array<SharedArrayBuffer>;
+  readonly #channels: readonly LaunchChannel[];
   readonly #words: Int32Array<SharedArrayBuffer>;
-  readonly #writer: SubmissionWriter;
-  readonly #reader: CompletionReader;
-  readonly #launches: (Launch | undefined)[] = new Array(LAUNCHES_IN_FLIGHT_MAX).fill(undefined);
-  readonly #generations = new Int32Array(LAUNCHES_IN_FLIGHT_MAX);
-  readonly #free: number[] = Array.from(
-    { length: LAUNCHES_IN_FLIGHT_MAX },
-    (_, index) => LAUNCHES_IN_FLIGHT_MAX - 1 - index,
-  );
-  readonly #enclaveBell: number;
+  readonly #outcomeBell: number;
   readonly #policy = new WaitPolicy(true);
   readonly #loop: PollingLoop;
   readonly #watch: DescriptorWatch;
+  readonly #onThreadDeath: (thread: number) => EnclaveError;
+  #functions: ReadonlyMap<string, number> = new Map();
+  #names: readonly string[] = [];
   #sleeps = 0;
-  #rung = 0;
-  #ended: EnclaveError | undefined;
+  #closed: EnclaveError | undefined;
+  #ended = false;
+  /** Those who wait for a launch to be answered: for room, or for all of them. */
+  #waiting: (() => void)[] = [];
+  #keepsAlive = false;
 
-  /** `enclaveBell` wakes the enclave's event loop, `outcomeBell` this one. */
-  constructor(boundary: SharedMapping, enclaveBell: number, outcomeBell: number) {
-    this.#bytes = new Uint8Array(boundary.buffer);
-    this.#words = new Int32Array(boundary.buffer);
-    this.#writer = new SubmissionWriter({
-      words: this.#words,
-      entries: LAUNCHES.launchRing,
-      size: LAUNCHES_IN_FLIGHT_MAX,
-      taken: CONTROL.launchesTaken,
-    });
-    this.#reader = new CompletionReader({
-      words: this.#words,
-      entries: LAUNCHES.outcomeRing,
-      size: LAUNCHES_IN_FLIGHT_MAX,
-      taken: CONTROL.outcomesTaken,
-    });
-    this.#enclaveBell = enclaveBell;
+  /** `outcomeBell` wakes this event loop. `onThreadDeath` says of a thread that died why. */
+  constructor(
+    buffer: SharedArrayBuffer,
+    channels: readonly LaunchChannel[],
+    outcomeBell: number,
+    onThreadDeath: (thread: number) => EnclaveError,
+  ) {
+    this.#channels = channels;
+    this.#words = new Int32Array(buffer);
+    this.#outcomeBell = outcomeBell;
+    this.#onThreadDeath = onThreadDeath;
     this.#loop = new PollingLoop({
       poll: () => this.#poll(),
-      awaits: () => this.inFlight > 0,
+      awaits: () => this.pending > 0,
       park: () => this.#park(),
-      unpark: () => this.#unpark(outcomeBell),
+      unpark: () => this.#unpark(),
       spinMicroseconds: () => this.#policy.spinMicroseconds,
       record: (microseconds) => this.#policy.record(microseconds),
-      fail: (error) =>
-        this.fail(
-          new EnclaveError('SGXIO_ENCLAVE_FAILED', 'the enclave answered what no enclave answers', {
-            cause: error,
-          }),
-        ),
+      fail: (error) => this.fail(misbehaved(error)),
     });
     this.#watch = watchDescriptor(outcomeBell, () => this.#loop.wake());
     this.#watch.keepAlive(false);
     this.#loop.wake();
   }
 
-  get inFlight(): number {
-    return LAUNCHES_IN_FLIGHT_MAX - this.#free.length;
+  /** Sets what can be launched: the program's exports in the order in which the enclave counts them. */
+  setFunctions(names: readonly string[]): void {
+    this.#names = names;
+    this.#functions = new Map(names.map((name, index) => [name, index]));
+  }
+
+  nameOf(launch: Launch): string {
+    return this.#names[launch.functionNumber] ?? '';
+  }
+
+  /** Launches that were accepted and not yet answered. */
+  get pending(): number {
+    return this.#count((channel) => channel.inFlight + channel.queued);
+  }
+
+  get #queued(): number {
+    return this.#count((channel) => channel.queued);
+  }
+
+  #count(count: (channel: LaunchChannel) => number): number {
+    let sum = 0;
+    for (const channel of this.#channels) sum += count(channel);
+    return sum;
   }
 
   /** Queues one launch and returns at once. The promise settles when the program's function has. */
-  launch(name: string, values: readonly unknown[]): Promise<unknown> {
-    if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    let bytes: Uint8Array<ArrayBuffer>;
-    try {
-      bytes = encode([name, ...values], 'arguments', LAUNCH_PAYLOAD_MAX);
-    } catch (error) {
-      return Promise.reject(error);
-    }
-    const slot = this.#free.pop();
-    if (slot === undefined || !this.#writer.hasRoom()) {
-      if (slot !== undefined) this.#free.push(slot);
-      return Promise.reject(
-        new SgxioError(
-          'SGXIO_CHANNEL_FULL',
-          `${LAUNCHES_IN_FLIGHT_MAX} launches are in flight already; await some`,
-        ),
-      );
-    }
+  launch(name: string, values: readonly unknown[], options?: LaunchOptions): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const generation = ((this.#generations[slot] as number) % 0x3f_ffff) + 1;
-      this.#generations[slot] = generation;
-      const id = (generation << LAUNCH_SLOT_BITS) | slot;
-      this.#launches[slot] = { id, resolve, reject };
-      this.#bytes.set(bytes, launchPayload(slot));
-      this.#watch.keepAlive(true);
-      this.#writer.write(LaunchKind.run, id, 0, 0, bytes.length, 0, 0, 0, 0, 0, 0, -1);
-      this.#wakeEnclave();
-      this.#loop.wake();
+      this.start(name, values, options, { resolve, reject });
     });
   }
 
-  #wakeEnclave(): void {
-    const parked = Atomics.load(this.#words, CONTROL.launchesParked >> 2);
-    if (parked === 0 || parked === this.#rung) return;
-    this.#rung = parked;
-    signalEvent(this.#enclaveBell);
+  /** The same for who does not want a promise. What is wrong with the launch itself is thrown. */
+  start(
+    name: string,
+    values: readonly unknown[],
+    options: LaunchOptions | undefined,
+    settler: Settler,
+  ): void {
+    if (this.#closed !== undefined) throw this.#closed;
+    const functionNumber = this.#functions.get(name);
+    if (functionNumber === undefined) throw this.#unknown(name);
+    const priority = Priority[options?.priority ?? 'normal'];
+    if (priority === undefined) throw new InvalidArgumentError(`there is no priority '${options?.priority}'`);
+    const argumentBytes = values.length === 0 ? NOTHING : encode(values, 'arguments', LAUNCH_PAYLOAD_MAX);
+    if (this.#queued >= LAUNCHES_QUEUED_MAX) {
+      throw new SgxioError(
+        'SGXIO_CHANNEL_FULL',
+        `${LAUNCHES_QUEUED_MAX} launches wait already; await enclave.launchRoom() before the next`,
+      );
+    }
+    const channel = this.#choose(options?.thread);
+    const launch = { functionNumber, argumentBytes, priority, settler, id: 0 };
+    if (options?.timeout === undefined && options?.signal === undefined) channel.submit(launch);
+    else new LimitedLaunch(launch, channel, options, this.#afterOutcomes).submit();
+    this.#keepAlive(true);
+    this.#loop.wake();
+  }
+
+  #unknown(name: string): SgxioError {
+    return new SgxioError(
+      'SGXIO_LAUNCH_REJECTED',
+      `the program exports no function ${JSON.stringify(name)}; it has ${this.#names.join(', ') || 'none'}`,
+    );
+  }
+
+  #choose(thread: number | undefined): LaunchChannel {
+    if (thread !== undefined) {
+      const channel = this.#channels[thread];
+      if (channel === undefined) {
+        throw new InvalidArgumentError(`there is no thread ${thread}; there are ${this.#channels.length}`);
+      }
+      if (channel.isDead) throw this.#onThreadDeath(thread);
+      return channel;
+    }
+    return this.#channels[this.leastLoaded()] as LaunchChannel;
+  }
+
+  /** The living thread with the fewest launches; of several, the first, so that few threads stay awake. */
+  leastLoaded(): number {
+    let best = 0;
+    let bestLoad = Number.POSITIVE_INFINITY;
+    for (const [index, channel] of this.#channels.entries()) {
+      const load = channel.isDead ? Number.POSITIVE_INFINITY : channel.inFlight + channel.queued;
+      if (load < bestLoad) {
+        best = index;
+        bestLoad = load;
+      }
+    }
+    return best;
+  }
+
+  #keepAlive(keep: boolean): void {
+    if (this.#keepsAlive === keep) return;
+    this.#keepsAlive = keep;
+    this.#watch.keepAlive(keep);
   }
 
   #poll(): number {
     let count = 0;
-    while (this.#reader.read()) {
-      count++;
-      this.#settle(this.#reader.id, this.#reader.result, this.#reader.extra0);
+    for (const [thread, channel] of this.#channels.entries()) {
+      const { isDead } = channel;
+      count += channel.poll();
+      if (isDead) count += channel.fail(this.#onThreadDeath(thread));
+    }
+    if (count > 0) this.#afterOutcomes();
+    return count;
+  }
+
+  readonly #afterOutcomes = (): void => {
+    if (this.pending === 0) this.#keepAlive(false);
+    if (this.#waiting.length > 0) for (const look of this.#waiting.splice(0)) look();
+  };
+
+  #park(): boolean {
+    this.#sleeps = (this.#sleeps & 0x3fff_ffff) + 1;
+    Atomics.store(this.#words, CONTROL.outcomesParked >> 2, this.#sleeps);
+    let waiting = false;
+    for (const channel of this.#channels) if (channel.acknowledge()) waiting = true;
+    return waiting;
+  }
+
+  #unpark(): void {
+    Atomics.store(this.#words, CONTROL.outcomesParked >> 2, 0);
+    drainEvent(this.#outcomeBell);
+  }
+
+  /**
+   * Launches and waits on this thread, which does nothing else meanwhile. `isAlive` is asked now and then whether
+   * the enclave's process still runs: this thread's event loop cannot tell.
+   */
+  launchSync(name: string, values: readonly unknown[], isAlive: () => boolean): unknown {
+    const outcome = new SyncOutcome();
+    this.start(name, values, undefined, outcome);
+    let spinUntil = performance.now() + SPIN_MILLISECONDS;
+    while (!outcome.settled) {
+      if (this.#pollSeveral() > 0) continue;
+      if (performance.now() < spinUntil) continue;
+      if (
+        !this.#park() &&
+        pollDescriptor(this.#outcomeBell, EPOLLIN, SLEEP_MILLISECONDS) === 0 &&
+        !isAlive()
+      ) {
+        throw new EnclaveError('SGXIO_ENCLAVE_STOPPED', 'the enclave ended during the launch');
+      }
+      this.#unpark();
+      spinUntil = performance.now() + SPIN_MILLISECONDS;
+    }
+    return outcome.take();
+  }
+
+  #pollSeveral(): number {
+    let count = 0;
+    try {
+      for (let polls = 0; polls < POLLS_A_LOOK && count === 0; polls++) count = this.#poll();
+    } catch (error) {
+      this.fail(misbehaved(error));
     }
     return count;
   }
 
-  /** An enclave is not trusted with the host's memory: its outcome is checked before it is copied and decoded. */
-  #settle(id: number, status: number, length: number): void {
-    const slot = id & (LAUNCHES_IN_FLIGHT_MAX - 1);
-    const launch = this.#launches[slot];
-    if (launch === undefined || launch.id !== id) throw new RangeError(`launch ${id} is not in flight`);
-    if (length < 0 || length > LAUNCH_PAYLOAD_MAX) throw new RangeError(`an outcome of ${length} bytes`);
-    const bytes = new Uint8Array(length);
-    const start = outcomePayload(slot);
-    bytes.set(this.#bytes.subarray(start, start + length));
-    this.#launches[slot] = undefined;
-    this.#free.push(slot);
-    if (this.inFlight === 0) this.#watch.keepAlive(false);
-    try {
-      const value = decode(bytes, 'result', LAUNCH_PAYLOAD_MAX);
-      if (status === OutcomeStatus.returned) launch.resolve(value);
-      else launch.reject(launchError(status, value));
-    } catch (error) {
-      launch.reject(
-        new EnclaveError('SGXIO_LAUNCH_FAILED', 'the outcome of the launch cannot be decoded', {
-          cause: error,
-        }),
-      );
+  /** Resolves once a launch would be accepted. */
+  async room(): Promise<void> {
+    await this.#until(() => this.#queued < LAUNCHES_QUEUED_MAX);
+  }
+
+  /** Accepts no more launches, and resolves when those that were accepted are answered. */
+  async drain(reason: EnclaveError): Promise<void> {
+    this.#closed ??= reason;
+    await this.#until(() => this.pending === 0);
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (!this.#ended && !condition()) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }
 
-  #park(): boolean {
-    this.#sleeps = (this.#sleeps & 0x3fff_ffff) + 1;
-    this.#reader.acknowledge();
-    Atomics.store(this.#words, CONTROL.outcomesParked >> 2, this.#sleeps);
-    return this.#reader.waiting();
-  }
-
-  #unpark(outcomeBell: number): void {
-    Atomics.store(this.#words, CONTROL.outcomesParked >> 2, 0);
-    drainEvent(outcomeBell);
-  }
-
-  /** Ends it: every launch in flight fails with `error`, and so does every later one. */
+  /** Ends it: every launch that is not answered fails with `error`, and so does every later one. */
   fail(error: EnclaveError): void {
-    if (this.#ended !== undefined) return;
-    this.#ended = error;
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#closed = error;
     this.#loop.end();
     this.#watch.close();
-    for (const launch of this.#launches.splice(0)) launch?.reject(error);
+    for (const channel of this.#channels) channel.fail(error);
+    for (const look of this.#waiting.splice(0)) look();
   }
 }
 
-function launchError(status: number, value: unknown): LaunchError {
-  const { name, code, message } = Object(value) as { name?: unknown; code?: unknown; message?: unknown };
-  return new LaunchError(status, String(name), String(code), String(message));
+function misbehaved(cause: unknown): EnclaveError {
+  return new EnclaveError('SGXIO_ENCLAVE_FAILED', 'the enclave answered what no enclave answers', { cause });
+}
+
+/** A launch that is given up at a deadline or by a signal. Its answer, when it comes, is nobody's any more. */
+class LimitedLaunch implements Settler {
+  readonly #launch: Launch;
+  readonly #settler: Settler;
+  readonly #channel: LaunchChannel;
+  readonly #options: LaunchOptions;
+  readonly #onGivenUp: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  #settled = false;
+
+  constructor(launch: Launch, channel: LaunchChannel, options: LaunchOptions, onGivenUp: () => void) {
+    this.#launch = { ...launch, settler: this };
+    this.#settler = launch.settler;
+    this.#channel = channel;
+    this.#options = options;
+    this.#onGivenUp = onGivenUp;
+  }
+
+  submit(): void {
+    const { signal, timeout } = this.#options;
+    if (signal?.aborted === true) throw aborted(signal);
+    signal?.addEventListener('abort', this.#abort, { once: true });
+    if (timeout !== undefined && Number.isFinite(timeout)) {
+      this.#timer = setTimeout(
+        () => this.#giveUp(new TimeoutError(`the launch took more than ${timeout} ms`)),
+        Math.min(Math.max(0, timeout), 0x7fff_ffff),
+      );
+    }
+    this.#channel.submit(this.#launch);
+  }
+
+  resolve(value: unknown): void {
+    if (this.#end()) this.#settler.resolve(value);
+  }
+
+  reject(error: Error): void {
+    if (this.#end()) this.#settler.reject(error);
+  }
+
+  readonly #abort = (): void => this.#giveUp(aborted(this.#options.signal as AbortSignal));
+
+  #giveUp(error: Error): void {
+    this.#channel.cancel(this.#launch);
+    this.reject(error);
+    this.#onGivenUp();
+  }
+
+  /** True the first time. */
+  #end(): boolean {
+    const first = !this.#settled;
+    this.#settled = true;
+    clearTimeout(this.#timer);
+    this.#options.signal?.removeEventListener('abort', this.#abort);
+    return first;
+  }
+}
+
+function aborted(signal: AbortSignal): AbortError {
+  return new AbortError('the launch was aborted', { cause: signal.reason });
+}
+
+class SyncOutcome implements Settler {
+  settled = false;
+  #value: unknown;
+  #error: Error | undefined;
+
+  resolve(value: unknown): void {
+    this.settled = true;
+    this.#value = value;
+  }
+
+  reject(error: Error): void {
+    this.settled = true;
+    this.#error = error;
+  }
+
+  take(): unknown {
+    if (this.#error !== undefined) throw this.#error;
+    return this.#value;
+  }
 }

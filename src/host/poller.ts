@@ -19,6 +19,7 @@ import {
 import { copyMemory } from '../linux/memory.ts';
 import { Structure } from '../linux/structure.ts';
 import type { Executor, Pending, Resource, Watched } from './executor.ts';
+import { ResourceType } from './journal.ts';
 import { Socket } from './socket.ts';
 
 const { EBADF, ECANCELED, EEXIST, EINVAL, ENOENT } = constants.errno;
@@ -35,28 +36,31 @@ interface PendingPoll extends Pending {
  * Watches any number of sockets for one call to ask about: an epoll of its own, level-triggered, which the
  * executor's epoll watches in turn while a call waits.
  */
-class Poller implements Resource, Watched {
-  readonly #epoll: number;
-  readonly #handles = new Map<number, number>();
+export class Poller implements Resource, Watched {
+  readonly type: number = ResourceType.poller;
+  readonly descriptor: number;
+  /** By descriptor. */
+  readonly #handles: Map<number, number>;
   #pending: PendingPoll | undefined;
   #registered = false;
 
-  constructor(epoll: number) {
-    this.#epoll = epoll;
+  constructor(epoll: number, handles: ReadonlyMap<number, number> = new Map()) {
+    this.descriptor = epoll;
+    this.#handles = new Map(handles);
   }
 
   watch(socket: Socket, handle: number, readiness: number): number {
     const { descriptor } = socket;
     if (readiness === 0) {
       this.#handles.delete(descriptor);
-      return deleteFromEpoll(this.#epoll, descriptor);
+      return deleteFromEpoll(this.descriptor, descriptor);
     }
     let mask = EPOLLRDHUP;
     if ((readiness & Readiness.readable) !== 0) mask |= EPOLLIN;
     if ((readiness & Readiness.writable) !== 0) mask |= EPOLLOUT;
     this.#handles.set(descriptor, handle);
-    const result = addToEpoll(this.#epoll, descriptor, mask);
-    return result === -EEXIST ? modifyInEpoll(this.#epoll, descriptor, mask) : result;
+    const result = addToEpoll(this.descriptor, descriptor, mask);
+    return result === -EEXIST ? modifyInEpoll(this.descriptor, descriptor, mask) : result;
   }
 
   poll(executor: Executor, request: Request): void {
@@ -78,8 +82,8 @@ class Poller implements Resource, Watched {
   #arm(executor: Executor): void {
     const arm = this.#registered ? modifyInEpoll : addToEpoll;
     this.#registered = true;
-    executor.watch(this.#epoll, this);
-    arm(executor.epoll, this.#epoll, EPOLLIN | EPOLLET);
+    executor.watch(this.descriptor, this);
+    arm(executor.epoll, this.descriptor, EPOLLIN | EPOLLET);
   }
 
   onEvents(executor: Executor): void {
@@ -93,7 +97,7 @@ class Poller implements Resource, Watched {
 
   /** Writes what is ready now to the payload and says how much it is. */
   #collect(address: number, capacity: number): number {
-    const ready = waitForEvents(this.#epoll, events, 0);
+    const ready = waitForEvents(this.descriptor, events, 0);
     let count = 0;
     for (let index = 0; index < ready && count < capacity; index++) {
       const handle = this.#handles.get(events.descriptorAt(index));
@@ -113,8 +117,8 @@ class Poller implements Resource, Watched {
 
   close(executor: Executor): number {
     if (this.#pending !== undefined) executor.cancel(this.#pending.id, ECANCELED);
-    if (this.#registered) executor.unwatch(this.#epoll);
-    return closeDescriptor(this.#epoll);
+    if (this.#registered) executor.unwatch(this.descriptor);
+    return closeDescriptor(this.descriptor);
   }
 }
 

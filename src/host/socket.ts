@@ -12,6 +12,7 @@ import {
 } from '../linux/events.ts';
 import { acceptSocket, receive, SocketAddressBuffer, socketError, transmit } from '../linux/sockets.ts';
 import type { Executor, Pending, Resource, Watched } from './executor.ts';
+import { ResourceType } from './journal.ts';
 
 const { EAGAIN, ECANCELED, EINPROGRESS, EINVAL } = constants.errno;
 const READABLE: number = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
@@ -85,6 +86,7 @@ export abstract class ByteStream implements Resource {
  * call has to wait; from then on it remembers what epoll said, so that a try that cannot succeed is not made.
  */
 export class Socket extends ByteStream implements Watched {
+  readonly type: number = ResourceType.socket;
   readonly descriptor: number;
   /** The path that binding it made, which goes when it is closed, as Node has it. */
   readonly #path: string | undefined;
@@ -147,8 +149,9 @@ export class Socket extends ByteStream implements Watched {
 
   #retry(executor: Executor, queue: PendingAttempt[]): void {
     for (let pending = queue[0]; pending !== undefined; pending = queue[0]) {
+      executor.retries(pending, true);
       const result = this.#try(executor, pending.attempt, pending.address, pending.length);
-      if (result === -EAGAIN) return;
+      if (result === -EAGAIN) return executor.retries(pending, false);
       queue.shift();
       executor.settle(pending, result);
     }
@@ -198,6 +201,7 @@ export class Socket extends ByteStream implements Watched {
   /** Begins to be waited for as a connection in progress. */
   awaitConnection(executor: Executor, id: number, timeout: number): void {
     this.#writable = false;
+    executor.connecting(id, this.descriptor);
     this.serve(executor, id, Attempt.connect, 0, 0, timeout);
   }
 

@@ -1,6 +1,6 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { ImageError } from '../errors.ts';
-import { decodeImage, encodeImage, type Image, MAX_IMAGE_BYTES } from './image.ts';
+import { decodeImage, ENCODED_IMAGE_BYTES_MAX, encodeImage, type Image } from './image.ts';
 
 /** Writes an image to a file, over what is there. */
 export async function writeImage(path: string, image: Image): Promise<void> {
@@ -19,13 +19,14 @@ export async function readImage(path: string): Promise<Image> {
 async function readBounded(path: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
     const status = await stat(path);
-    if (status.isFile() && status.size <= MAX_IMAGE_BYTES) return new Uint8Array(await readFile(path));
+    if (status.isFile() && status.size <= ENCODED_IMAGE_BYTES_MAX)
+      return new Uint8Array(await readFile(path));
   } catch (cause) {
     throw unusable('cannot be read', path, cause);
   }
   throw new ImageError(
     'SGXIO_IMAGE_INVALID',
-    `${path} is no image: it is no file of at most ${MAX_IMAGE_BYTES} bytes.`,
+    `${path} is no image: it is no file of at most ${ENCODED_IMAGE_BYTES_MAX} bytes.`,
   );
 }
 

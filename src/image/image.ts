@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { ImageError } from '../errors.ts';
-import { MAX_CODE_BYTES, MAX_MANIFEST_BYTES } from '../limits.ts';
+import { CODE_BYTES_MAX, MANIFEST_BYTES_MAX } from '../limits.ts';
 import { type Manifest, manifestText, parseManifest } from './manifest.ts';
 
 /** A program ready to run in an enclave: its code in one piece, what it asks for, and who that makes it. */
@@ -25,7 +25,8 @@ const CODE_LENGTH_OFFSET = 16;
 const HEADER_BYTES = 20;
 const MEASUREMENT_BYTES = 32;
 
-export const MAX_IMAGE_BYTES: number = HEADER_BYTES + MAX_MANIFEST_BYTES + MAX_CODE_BYTES + MEASUREMENT_BYTES;
+export const ENCODED_IMAGE_BYTES_MAX: number =
+  HEADER_BYTES + MANIFEST_BYTES_MAX + CODE_BYTES_MAX + MEASUREMENT_BYTES;
 
 /** Makes an image of a bundled program. */
 export function createImage(manifest: Manifest, code: Uint8Array<ArrayBuffer>): Image {
@@ -67,8 +68,8 @@ function decodeHeader(bytes: Uint8Array<ArrayBuffer>): { manifestLength: number;
   if (version !== VERSION) throw invalid(`its format is version ${version}, not ${VERSION}; build it again`);
   const manifestLength = view.getUint32(MANIFEST_LENGTH_OFFSET, true);
   const codeLength = view.getUint32(CODE_LENGTH_OFFSET, true);
-  requireSize('manifest', manifestLength, MAX_MANIFEST_BYTES);
-  requireSize('code', codeLength, MAX_CODE_BYTES);
+  requireSize('manifest', manifestLength, MANIFEST_BYTES_MAX);
+  requireSize('code', codeLength, CODE_BYTES_MAX);
   return { manifestLength, codeLength };
 }
 
@@ -87,8 +88,8 @@ function decodeManifest(bytes: Uint8Array<ArrayBuffer>): Manifest {
 
 function encodeMeasured(manifest: Manifest, code: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   const text = new TextEncoder().encode(manifestText(manifest));
-  requireSize('manifest', text.length, MAX_MANIFEST_BYTES);
-  requireSize('code', code.length, MAX_CODE_BYTES);
+  requireSize('manifest', text.length, MANIFEST_BYTES_MAX);
+  requireSize('code', code.length, CODE_BYTES_MAX);
   const header = new Uint8Array(HEADER_BYTES);
   header.set(MAGIC);
   const view = new DataView(header.buffer);

@@ -7,13 +7,13 @@ import {
 } from '../boundary/grants.ts';
 import { ImageError } from '../errors.ts';
 import {
-  DEFAULT_PRIVATE_MEMORY_BYTES,
-  MAX_GRANTS,
-  MAX_INPUT_BYTES,
-  MAX_NAME_LENGTH,
-  MAX_PRIVATE_MEMORY_BYTES,
-  MAX_THREADS,
+  GRANTS_MAX,
+  INPUT_LENGTH_MAX,
+  NAME_LENGTH_MAX,
   PAGE_BYTES,
+  PRIVATE_MEMORY_BYTES_DEFAULT,
+  PRIVATE_MEMORY_BYTES_MAX,
+  THREADS_MAX,
 } from '../limits.ts';
 
 /** The version that images are built for: an enclave runs only those of its own. */
@@ -43,7 +43,7 @@ export interface ManifestInput {
 
 /** What an object of JavaScript inherits: the record below would drop such keys without a word. */
 const RESERVED_KEYS = ['__proto__', 'prototype', 'constructor'];
-const NAME = new RegExp(`^[a-z0-9][a-z0-9._-]{0,${MAX_NAME_LENGTH - 1}}$`);
+const NAME = new RegExp(`^[a-z0-9][a-z0-9._-]{0,${NAME_LENGTH_MAX - 1}}$`);
 
 const whole = (minimum: number, maximum: number) =>
   v.pipe(
@@ -57,7 +57,7 @@ const listOf = <Item extends v.GenericSchema>(item: Item) =>
   v.optional(
     v.pipe(
       v.array(item, 'must be a list'),
-      v.maxLength(MAX_GRANTS, `must have at most ${MAX_GRANTS} entries`),
+      v.maxLength(GRANTS_MAX, `must have at most ${GRANTS_MAX} entries`),
     ),
     [],
   );
@@ -97,8 +97,8 @@ const input = v.pipe(
   v.custom<object>(hasPlainKeys, `cannot have the keys ${RESERVED_KEYS.join(', ')}`),
   v.record(v.string(), v.string('must be text'), 'must be an object of texts'),
   v.check(
-    (values) => JSON.stringify(values).length <= MAX_INPUT_BYTES,
-    `must be at most ${MAX_INPUT_BYTES} characters long in all`,
+    (values) => JSON.stringify(values).length <= INPUT_LENGTH_MAX,
+    `must be at most ${INPUT_LENGTH_MAX} characters long in all`,
   ),
   v.transform(sortKeys),
 );
@@ -109,7 +109,7 @@ const manifest = v.strictObject(
       v.string('must be text'),
       v.regex(
         NAME,
-        `must be 1 to ${MAX_NAME_LENGTH} of a-z, 0-9, '.', '_' and '-', the first a letter or digit`,
+        `must be 1 to ${NAME_LENGTH_MAX} of a-z, 0-9, '.', '_' and '-', the first a letter or digit`,
       ),
     ),
     runtimeVersion: v.optional(
@@ -121,12 +121,12 @@ const manifest = v.strictObject(
     ),
     privateMemoryBytes: v.optional(
       v.pipe(
-        whole(PAGE_BYTES, MAX_PRIVATE_MEMORY_BYTES),
+        whole(PAGE_BYTES, PRIVATE_MEMORY_BYTES_MAX),
         v.multipleOf(PAGE_BYTES, `must be a multiple of ${PAGE_BYTES}`),
       ),
-      DEFAULT_PRIVATE_MEMORY_BYTES,
+      PRIVATE_MEMORY_BYTES_DEFAULT,
     ),
-    threads: v.optional(whole(1, MAX_THREADS), 1),
+    threads: v.optional(whole(1, THREADS_MAX), 1),
     grants: v.optional(grants, {}),
     input: v.optional(input, {}),
   },

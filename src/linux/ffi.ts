@@ -16,6 +16,12 @@ export function declare<F extends (...values: any[]) => unknown>(prototype: stri
   return libc.func(prototype) as unknown as F;
 }
 
+/** Declares a C function that Node's own executable exports, such as those of its OpenSSL. Throws if it is not there. */
+// biome-ignore lint/suspicious/noExplicitAny: as above.
+export function declareOfNode<F extends (...values: any[]) => unknown>(prototype: string): F {
+  return koffi.load(null).func(prototype) as unknown as F;
+}
+
 /** Where the bytes of a view lie. They must not move: a view over an `ArrayBuffer` of more than 64 bytes. */
 export function addressOf(view: ArrayBufferView): number {
   return Number(koffi.address(view));

@@ -4,6 +4,7 @@ import { addressOf, check, declare, lastErrno, systemError, viewOf } from './ffi
 const memfdCreate: (name: string, flags: number) => number = declare('int memfd_create(const char *, uint)');
 const ftruncate: (fd: number, bytes: number) => number = declare('int ftruncate(int, int64)');
 const fcntl: (fd: number, command: number, value: number) => number = declare('int fcntl(int, int, int)');
+const lseek: (fd: number, offset: number, whence: number) => number = declare('int64 lseek(int, int64, int)');
 const closeDescriptor: (fd: number) => number = declare('int close(int)');
 const mmap: (
   at: number,
@@ -30,6 +31,8 @@ const MAP_NORESERVE = 0x4000;
 const MFD_CLOEXEC = 1;
 const MFD_ALLOW_SEALING = 2;
 const F_ADD_SEALS = 1033;
+const F_GET_SEALS = 1034;
+const SEEK_END = 2;
 /** F_SEAL_SEAL, F_SEAL_SHRINK and F_SEAL_GROW: its size and its seals are what they are for good. */
 const SEALS = 1 | 2 | 4;
 const SYS_MEMFD_SECRET = 447;
@@ -41,6 +44,12 @@ export function createSealedMemory(name: string, bytes: number): number {
   check(ftruncate(fd, bytes), 'ftruncate');
   check(fcntl(fd, F_ADD_SEALS, SEALS), 'fcntl');
   return fd;
+}
+
+/** Whether a descriptor is memory of exactly that many bytes which can neither shrink nor grow. */
+export function isSealed(fd: number, bytes: number): boolean {
+  const seals = fcntl(fd, F_GET_SEALS, 0);
+  return seals >= 0 && (seals & SEALS) === SEALS && lseek(fd, 0, SEEK_END) === bytes;
 }
 
 /** Maps a descriptor over addresses that this process owns already; what lay there is gone. */

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import process from 'node:process';
 import { check, declare, lastErrno, systemError } from './ffi.ts';
 
@@ -22,6 +22,7 @@ const ioUringSetup: (number: number, entries: number, parameters: Uint8Array) =>
   'int64 syscall(int64, uint, void *)',
 );
 const close: (descriptor: number) => number = declare('int close(int)');
+const dup2: (from: number, to: number) => number = declare('int dup2(int, int)');
 const immediateExit: (code: number) => void = declare('void _exit(int)');
 
 const PR_SET_PDEATHSIG = 1;
@@ -140,6 +141,13 @@ function linkTarget(path: string): string | undefined {
 
 function isInnerPipe(target: string, targets: readonly string[]): boolean {
   return target.startsWith('pipe:') && targets.indexOf(target) !== targets.lastIndexOf(target);
+}
+
+/** Makes descriptors read as empty and swallow what is written, whatever they were. */
+export function silence(descriptors: readonly number[]): void {
+  const nothing = openSync('/dev/null', 'r+');
+  for (const descriptor of descriptors) check(dup2(nothing, descriptor), 'dup2', String(descriptor));
+  closeSync(nothing);
 }
 
 /** Closes every descriptor but those of `keep`. */

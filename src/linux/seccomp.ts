@@ -1,6 +1,6 @@
 import process from 'node:process';
 import { MachineError } from '../errors.ts';
-import { MAX_KEPT_DESCRIPTORS } from '../limits.ts';
+import { KEPT_DESCRIPTORS_MAX } from '../limits.ts';
 import { addressOf, check, declare } from './ffi.ts';
 
 /**
@@ -111,10 +111,10 @@ export function installFilter(descriptors: readonly number[]): void {
 
 /** The filter as the kernel takes it, for `x64` or `arm64`. */
 export function assembleFilter(arch: string, descriptors: readonly number[]): Uint8Array<ArrayBuffer> {
-  if (descriptors.length > MAX_KEPT_DESCRIPTORS) {
+  if (descriptors.length > KEPT_DESCRIPTORS_MAX) {
     throw new MachineError(
       'SGXIO_UNSUPPORTED_MACHINE',
-      `An enclave keeps at most ${MAX_KEPT_DESCRIPTORS} descriptors; ${descriptors.length} are open.`,
+      `An enclave keeps at most ${KEPT_DESCRIPTORS_MAX} descriptors; ${descriptors.length} are open.`,
     );
   }
   const { column, audit } = ARCHITECTURES[arch]!;

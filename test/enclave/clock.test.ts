@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import type { Enclave } from '../../src/index.ts';
-import { buildProgram, STRATEGIES, startEnclave } from '../support/enclaves.ts';
+import { buildProgram, STRATEGIES, startEnclave } from '../support/service-enclaves.ts';
 
 for (const strategy of STRATEGIES) {
   describe(`time, ${strategy}`, () => {

@@ -13,7 +13,7 @@ import {
   startEnclave,
   type TestedStrategy,
   temporaryDirectory,
-} from '../support/enclaves.ts';
+} from '../support/service-enclaves.ts';
 
 interface Started {
   readonly enclave: Enclave;

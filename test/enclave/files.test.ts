@@ -13,7 +13,7 @@ import {
   startEnclave,
   type TestedStrategy,
   temporaryDirectory,
-} from '../support/enclaves.ts';
+} from '../support/service-enclaves.ts';
 
 const image: Image = await buildProgram(import.meta.dirname, 'files.program.js', {
   grants: {

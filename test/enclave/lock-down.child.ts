@@ -12,6 +12,7 @@ import { runInNewContext } from 'node:vm';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import { gzip } from 'node:zlib';
 import { leave, lockDown } from '../../src/enclave/lock-down.ts';
+import { loadProgram } from '../../src/enclave/program.ts';
 import { addressOf, declare, lastErrno } from '../../src/linux/ffi.ts';
 import { createSecretMemory } from '../../src/linux/memory.ts';
 import { runtimeDescriptors } from '../../src/linux/process.ts';
@@ -96,7 +97,7 @@ const SYSCALLS: Readonly<Record<string, number[]>> = {
   'mmap of a file': [9, 0, 4096, 1, 1, 1, 0],
   'mmap of executable memory': [9, 0, 4096, 7, 0x22, -1, 0],
   'mprotect with an unknown bit': [10, 0, 4096, 0x0100_0000],
-  'read from a closed descriptor': [0, 0, addressOfText(' '), 1],
+  'read from a descriptor not kept': [0, 3, addressOfText(' '), 1],
   'write to a descriptor not kept': [1, 77, addressOfText('x'), 1],
   'writev to a descriptor not kept': [20, 77, 0, 0],
   'close of a descriptor not kept': [3, 77],
@@ -162,6 +163,13 @@ const WORKS: Readonly<Record<string, Attempt>> = {
     port1.postMessage('hello');
     return new Promise((resolve) => port2.once('message', resolve));
   },
+  'a program and the modules that compute': () => {
+    const names = 'assert async_hooks buffer crypto events path perf_hooks stream timers url util zlib'.split(
+      ' ',
+    );
+    const code = names.map((name) => `require('node:${name}');`).join('');
+    return loadProgram(`${code} exports.answer = 42;`, new Map())['answer'];
+  },
   'standard error': () => process.stderr.write(''),
   'secret memory': () => new Uint8Array(secret.buffer).reduce((sum, byte) => sum + byte, 0),
 };
@@ -170,7 +178,7 @@ const [scenario] = process.argv.slice(2);
 const secret = createSecretMemory(4096);
 new Uint8Array(secret.buffer).fill(7);
 const heap = new Uint8Array(4096).fill(9);
-lockDown({ keep: [1, 2] });
+lockDown({ keep: scenario === 'silent' ? [] : [1, 2] });
 
 const scenarios: Readonly<Record<string, () => Promise<unknown> | unknown>> = {
   syscalls: () =>
@@ -179,11 +187,27 @@ const scenarios: Readonly<Record<string, () => Promise<unknown> | unknown>> = {
   works: () => attemptAll(WORKS),
   inspector: () => inspector.open(0),
   abort: () => process.abort(),
+  exit: () => process.exit(5),
+  throw: () => {
+    throw new Error('thrown');
+  },
+  silent: () => {
+    for (let line = 0; line < 10; line++) {
+      console.log('to standard output');
+      console.error('to standard error');
+    }
+    setTimeout(() => leave(9), 1);
+    return new Promise(() => {});
+  },
+  end: () => {
+    process.exitCode = 6;
+  },
   idle: () => ({ secret: secret.address, heap: addressOf(heap) }),
 };
-console.log(JSON.stringify(await scenarios[scenario!]!()));
+const result = await scenarios[scenario!]!();
+if (result !== undefined) console.log(JSON.stringify(result));
 if (scenario === 'idle') setInterval(() => {}, 1000);
-else leave(7);
+else if (scenario !== 'end') leave(7);
 
 function errnoOf(values: readonly number[]): number {
   const padded = [...values, 0, 0, 0, 0, 0, 0].slice(0, 7);

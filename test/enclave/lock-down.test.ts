@@ -5,6 +5,7 @@ import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync 
 import { join } from 'node:path';
 import process from 'node:process';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { describe, test } from 'node:test';
 import { type User, users } from '../support/users.ts';
 
@@ -27,6 +28,7 @@ const WORKS: Readonly<Record<string, unknown>> = {
   'a wait with a time-out': 'timed-out',
   clocks: true,
   'a message port': 'hello',
+  'a program and the modules that compute': 42,
   'standard error': true,
   'secret memory': 7 * 4096,
 };
@@ -74,6 +76,21 @@ for (const user of users()) {
   });
 }
 
+for (const [scenario, expected] of [
+  ['exit', 5],
+  ['end', 6],
+  ['throw', 1],
+  ['silent', 9],
+] as const) {
+  test(`${scenario}: it ends with its code and prints nothing`, async () => {
+    const child = spawn(process.execPath, [CHILD, scenario], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const printed = Promise.all([text(child.stdout), text(child.stderr)]);
+    const [code] = await once(child, 'close');
+    assert.equal(code, expected);
+    assert.deepEqual(await printed, ['', '']);
+  });
+}
+
 for (const scenario of ['inspector', 'abort']) {
   test(`${scenario}: what the runtime cannot do ends it`, async () => {
     const child = spawn(process.execPath, [CHILD, scenario], { stdio: ['ignore', 'pipe', 'ignore'] });
@@ -93,13 +110,14 @@ test('it does not start under an inspector', async () => {
   assert.match(lines.join('\n'), /start it without --inspect/);
 });
 
-test('it ends with the process that started it', async () => {
+test('it ends with the process that started it', { timeout: 60_000 }, async ({ signal }) => {
   const script = `
     const child = require('node:child_process').spawn(process.execPath, [${JSON.stringify(CHILD)}, 'idle'],
       { stdio: ['ignore', 'pipe', 'inherit'] });
     child.stdout.once('data', () => console.log(child.pid));`;
   const parent = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
   const pid = Number(await firstLine(parent));
+  signal.addEventListener('abort', () => process.kill(pid, 'SIGKILL'));
   parent.kill('SIGKILL');
   await once(parent, 'exit');
   while (isRunning(pid)) await new Promise((resolve) => setTimeout(resolve, 10));
@@ -167,7 +185,7 @@ function assertStatus(pid: number): void {
   const open = readdirSync(folder).filter((name) => Number(name) > 2);
   for (const name of open)
     assert.match(readlinkSync(join(folder, name)), /^(anon_inode:\[event(poll|fd)\]|pipe:.*)$/);
-  assert.ok(!readdirSync(folder).includes('0'), 'standard input was not kept');
+  assert.equal(readlinkSync(join(folder, '0')), '/dev/null', 'standard input was not kept');
 }
 
 /** The set of signals that wait to be handled: an ignored signal is never in it. */

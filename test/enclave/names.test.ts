@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import * as net from 'node:net';
 import { describe, type TestContext, test } from 'node:test';
 import type { Outcome, Step } from '../support/calls.program.ts';
-import { buildProgram, STRATEGIES, startEnclave, type TestedStrategy } from '../support/enclaves.ts';
+import { buildProgram, STRATEGIES, startEnclave, type TestedStrategy } from '../support/service-enclaves.ts';
 
 type Run = (steps: readonly Step[], asynchronous?: boolean) => Promise<Outcome[]>;
 

@@ -24,7 +24,7 @@ import {
   startEnclave,
   type TestedStrategy,
   temporaryDirectory,
-} from '../support/enclaves.ts';
+} from '../support/service-enclaves.ts';
 
 const ABSTRACT = `\0sgxio-test-${process.pid}`;
 

@@ -2,7 +2,7 @@ import process from 'node:process';
 import type { Strategy } from '../../src/boundary/boot.ts';
 import type { StreamName } from '../../src/boundary/grants.ts';
 import { Enclave } from '../../src/index.ts';
-import { buildProgram } from '../support/enclaves.ts';
+import { buildProgram } from '../support/service-enclaves.ts';
 
 /** A host whose streams its enclave uses: launches what its arguments say, and tells the result through its channel. */
 const [strategy, streams, name, ...values] = process.argv.slice(2) as [Strategy, string, string, ...string[]];

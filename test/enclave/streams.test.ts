@@ -5,7 +5,7 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { describe, type TestContext, test } from 'node:test';
-import { STRATEGIES, temporaryDirectory } from '../support/enclaves.ts';
+import { STRATEGIES, temporaryDirectory } from '../support/service-enclaves.ts';
 
 const CHILD = join(import.meta.dirname, 'streams.child.js');
 

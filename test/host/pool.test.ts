@@ -12,7 +12,7 @@ import { HostFile } from '../../src/host/files.ts';
 import { Pool } from '../../src/host/pool.ts';
 import { BLOCKING_CALLS_MAX, BLOCKING_THREADS_MAX } from '../../src/limits.ts';
 import { Structure } from '../../src/linux/structure.ts';
-import { temporaryDirectory } from '../support/enclaves.ts';
+import { temporaryDirectory } from '../support/service-enclaves.ts';
 
 const { ECANCELED, ETIMEDOUT } = constants.errno;
 const BYTES = 16;

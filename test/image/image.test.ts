@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { readImage, writeImage } from '../../src/image/file.ts';
-import { createImage, decodeImage, encodeImage, MAX_IMAGE_BYTES } from '../../src/image/image.ts';
+import { createImage, decodeImage, ENCODED_IMAGE_BYTES_MAX, encodeImage } from '../../src/image/image.ts';
 import { manifestText, parseManifest } from '../../src/image/manifest.ts';
-import { MAX_CODE_BYTES } from '../../src/limits.ts';
+import { CODE_BYTES_MAX } from '../../src/limits.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'image-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -87,7 +87,7 @@ test('any other bytes are refused with a typed error', () => {
 
 test('what is too large is refused before it is read', async () => {
   assert.throws(
-    () => createImage(manifest, new Uint8Array(MAX_CODE_BYTES + 1)),
+    () => createImage(manifest, new Uint8Array(CODE_BYTES_MAX + 1)),
     /code has 16777217 bytes, more than/,
   );
   const lying = bytes.slice();
@@ -95,7 +95,7 @@ test('what is too large is refused before it is read', async () => {
   assert.throws(() => decodeImage(lying), /code has 4294967295 bytes, more than/);
   const path = join(folder, 'large');
   writeFileSync(path, '');
-  truncateSync(path, MAX_IMAGE_BYTES + 1);
+  truncateSync(path, ENCODED_IMAGE_BYTES_MAX + 1);
   await assert.rejects(readImage(path), { code: 'SGXIO_IMAGE_INVALID', message: /no file of at most/ });
 });
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { manifestText, parseManifest, RUNTIME_VERSION } from '../../src/image/manifest.ts';
-import { MAX_INPUT_BYTES, MAX_THREADS } from '../../src/limits.ts';
+import { INPUT_LENGTH_MAX, THREADS_MAX } from '../../src/limits.ts';
 
 test('what is left out gets its default', () => {
   assert.deepEqual(parseManifest({ name: 'echo' }), {
@@ -49,7 +49,7 @@ const wrong: [what: string, value: unknown, message: RegExp][] = [
   ['an unknown key', { name: 'a', memory: 5 }, /'memory' is not known; take it out/],
   ['an unknown grant', { name: 'a', grants: { exec: [] } }, /'grants.exec' is not known/],
   ['no threads', { name: 'a', threads: 0 }, /'threads' must be at least 1/],
-  ['too many threads', { name: 'a', threads: MAX_THREADS + 1 }, /'threads' must be at most 64/],
+  ['too many threads', { name: 'a', threads: THREADS_MAX + 1 }, /'threads' must be at most 12/],
   ['half a thread', { name: 'a', threads: 1.5 }, /'threads' must be a whole number/],
   ['threads as text', { name: 'a', threads: '2' }, /'threads' must be a number/],
   ['not a number', { name: 'a', threads: Number.NaN }, /'threads' must be/],
@@ -87,7 +87,7 @@ const wrong: [what: string, value: unknown, message: RegExp][] = [
     { name: 'a', input: JSON.parse('{"__proto__":"x"}') },
     /'input' cannot have the keys __proto__/,
   ],
-  ['a lot of input', { name: 'a', input: { a: 'x'.repeat(MAX_INPUT_BYTES) } }, /'input' must be at most/],
+  ['a lot of input', { name: 'a', input: { a: 'x'.repeat(INPUT_LENGTH_MAX) } }, /'input' must be at most/],
   ['another version', { name: 'a', runtimeVersion: '0.0.1' }, /'runtimeVersion' is "0.0.1", but this is/],
 ];
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { MAX_KEPT_DESCRIPTORS } from '../../src/limits.ts';
+import { KEPT_DESCRIPTORS_MAX } from '../../src/limits.ts';
 import { assembleFilter, hasSeccomp } from '../../src/linux/seccomp.ts';
 
 const ALLOW = 0x7fff_0000;
@@ -34,7 +34,7 @@ const ARM64_RULES: typeof X64_RULES = {
   changesPoller: [21],
 };
 
-const descriptors = fc.uniqueArray(fc.nat({ max: 70_000 }), { maxLength: MAX_KEPT_DESCRIPTORS });
+const descriptors = fc.uniqueArray(fc.nat({ max: 70_000 }), { maxLength: KEPT_DESCRIPTORS_MAX });
 const word = fc.oneof(fc.nat({ max: 255 }), fc.integer({ min: 0, max: 0xffff_ffff }));
 
 for (const [arch, audit, rules] of [
@@ -70,7 +70,7 @@ for (const [arch, audit, rules] of [
 }
 
 test('more descriptors than the filter can name are refused', () => {
-  const many = Array.from({ length: MAX_KEPT_DESCRIPTORS + 1 }, (_, index) => index);
+  const many = Array.from({ length: KEPT_DESCRIPTORS_MAX + 1 }, (_, index) => index);
   assert.throws(() => assembleFilter('x64', many), { code: 'SGXIO_UNSUPPORTED_MACHINE' });
 });
 

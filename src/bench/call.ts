@@ -1,0 +1,100 @@
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { Enclave } from '../host/enclave.ts';
+import { buildImage } from '../image/build.ts';
+import { median, summarize } from './statistics.ts';
+import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
+
+/** Calls of one sample, so that its times fit the outcome of a launch. */
+const CALLS = 5000;
+const SLOW_CALLS = 500;
+const WARM_UP_ROUNDS = 2;
+const ROUNDS = 7;
+const NANOSECONDS_A_MILLISECOND = 1e6;
+
+interface Measure {
+  readonly name: string;
+  /** Times calls one by one, in milliseconds, the clock's own cost included. */
+  sample(): Promise<Float64Array>;
+  /** The clock's own cost where they were timed, in milliseconds. */
+  clock(): Promise<number>;
+}
+
+/** What a call that does nothing costs, whichever way it is made; all in one interleaved run. */
+export async function callSuite(onProgress: OnProgress): Promise<SuiteResult> {
+  const image = await buildImage(fileURLToPath(new URL('./call-program.js', import.meta.url)), {
+    name: 'bench-call',
+  });
+  const services = { module: new URL('./echo-services.js', import.meta.url).href };
+  await using exitless = await Enclave.create(image, { services });
+  await using exit = await Enclave.create(image, { strategy: 'exit' });
+  await using direct = await Enclave.create(image, { strategy: 'direct' });
+  const echo = new Worker(new URL('./post-message-main.js', import.meta.url));
+  try {
+    return {
+      suite: 'call',
+      rows: await measure(
+        [
+          launched('ping-pong', exitless, 'floor', CALLS),
+          launched('exitless', exitless, 'synchronous', CALLS),
+          launched('exitless-async', exitless, 'asynchronous', CALLS),
+          launched('exit', exit, 'synchronous', SLOW_CALLS),
+          launched('in-place', direct, 'synchronous', CALLS),
+          { name: 'post-message', sample: () => postMessages(echo), clock: async () => 0 },
+        ],
+        onProgress,
+      ),
+    };
+  } finally {
+    await echo.terminate();
+  }
+}
+
+function launched(name: string, enclave: Enclave, what: string, calls: number): Measure {
+  return {
+    name,
+    sample: async () => (await enclave.launch(what, calls)) as Float64Array,
+    clock: async () => median((await enclave.launch('clock', CALLS)) as Float64Array),
+  };
+}
+
+async function postMessages(worker: Worker): Promise<Float64Array> {
+  const milliseconds = new Float64Array(SLOW_CALLS);
+  for (let call = 0; call < SLOW_CALLS; call++) {
+    const began = performance.now();
+    worker.postMessage(call);
+    await once(worker, 'message');
+    milliseconds[call] = performance.now() - began;
+  }
+  return milliseconds;
+}
+
+/** Takes a sample of each in turn, again and again; the median over the rounds is the figure. */
+async function measure(measures: readonly Measure[], onProgress: OnProgress): Promise<Row[]> {
+  const samples = new Map<Measure, { p50: number[]; p99: number[] }>();
+  for (const measure of measures) samples.set(measure, { p50: [], p99: [] });
+  for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
+    onProgress(round < 0 ? 'warm-up' : `round ${round + 1} of ${ROUNDS}`);
+    for (const [measure, { p50, p99 }] of samples) {
+      const summary = summarize(await measure.sample());
+      const clock = await measure.clock();
+      if (round < 0) continue;
+      p50.push((summary.p50 - clock) * NANOSECONDS_A_MILLISECOND);
+      p99.push((summary.p99 - clock) * NANOSECONDS_A_MILLISECOND);
+    }
+  }
+  return measures.map((measure) => {
+    const { p50, p99 } = samples.get(measure)!;
+    return {
+      name: measure.name,
+      p50_ns: rounded(median(p50)),
+      p99_ns: rounded(median(p99)),
+      p50_least_ns: rounded(Math.min(...p50)),
+      p50_most_ns: rounded(Math.max(...p50)),
+    };
+  });
+}
+
+/** How many steps {@link callSuite} tells of. */
+export const CALL_STEPS: number = WARM_UP_ROUNDS + ROUNDS;

@@ -1,0 +1,47 @@
+import { closeDescriptor } from '../linux/events.ts';
+import { DatagramSocket } from './datagram.ts';
+import type { Executor, Resource } from './executor.ts';
+import { HostFile } from './files.ts';
+import { type Journal, ResourceType } from './journal.ts';
+import { Poller } from './poller.ts';
+import { Socket } from './socket.ts';
+
+/** Stands where something was that its worker's memory alone knew: calls on it fail with EBADF until it is closed. */
+class Lost implements Resource {
+  readonly #descriptor: number;
+
+  constructor(descriptor: number) {
+    this.#descriptor = descriptor;
+  }
+
+  close(): number {
+    return this.#descriptor < 0 ? 0 : closeDescriptor(this.#descriptor);
+  }
+}
+
+/** Makes again, from the journal, what the handles of a worker that died stand for. */
+export function restoreHandles(executor: Executor, journal: Journal): void {
+  const handles = [...journal.handles()];
+  const byDescriptor = new Map(handles.map(({ descriptor, handle }) => [descriptor, handle]));
+  const resources = new Map<number, Resource>();
+  for (const { handle, type, descriptor } of handles) {
+    resources.set(handle, restore(type, descriptor, byDescriptor));
+  }
+  executor.restore(resources);
+  if (resources.has(journal.unannounced)) executor.closeHandle(journal.unannounced);
+}
+
+function restore(type: number, descriptor: number, handles: ReadonlyMap<number, number>): Resource {
+  switch (type) {
+    case ResourceType.socket:
+      return new Socket(descriptor);
+    case ResourceType.datagram:
+      return new DatagramSocket(descriptor);
+    case ResourceType.poller:
+      return new Poller(descriptor, handles);
+    case ResourceType.file:
+      return new HostFile(descriptor);
+    default:
+      return new Lost(descriptor);
+  }
+}

@@ -1,0 +1,220 @@
+import { createCipheriv, createDecipheriv, randomFillSync } from 'node:crypto';
+import { TAG_BYTES } from '../limits.ts';
+import { addressOf, declareOfNode } from './ffi.ts';
+
+/** Memory at a fixed address, and the same memory as JavaScript sees it. */
+export interface MappedMemory {
+  readonly address: number;
+  readonly buffer: ArrayBuffer;
+}
+
+/**
+ * AES-GCM over one piece of private memory. Every operand is an offset into it, in bytes; a nonce has 12, a
+ * tag 16. Nothing is allocated per call, and input and output may be the same place.
+ *
+ * The output must be private: GHASH may read the ciphertext back from where it was written, so sealing straight
+ * into shared memory would let the host choose what the tag vouches for.
+ */
+export interface AesGcm {
+  readonly implementation: 'openssl' | 'node:crypto';
+  /** Uses the key that lies at `key` from now on. */
+  setKey(key: number): void;
+  seal(nonce: number, input: number, bytes: number, output: number, tag: number): void;
+  /** False when the tag does not match; then the output is to be wiped, not read. */
+  open(nonce: number, input: number, bytes: number, output: number, tag: number): boolean;
+  /** Frees the cipher's contexts, keys included. */
+  close(): void;
+}
+
+export type KeyBytes = 16 | 32;
+const NONCE_BYTES = 12;
+const GET_TAG = 0x10;
+const SET_TAG = 0x11;
+const ENCRYPT = 1;
+const DECRYPT = 0;
+const KEEP = 0;
+
+type Address = number;
+interface Evp {
+  newContext(): Address;
+  freeContext(context: Address): void;
+  init(context: Address, cipher: Address, engine: Address, key: Address, iv: Address, mode: number): number;
+  update(context: Address, output: Address, written: Address, input: Address, bytes: number): number;
+  final(context: Address, output: Address, written: Address): number;
+  control(context: Address, command: number, bytes: number, at: Address): number;
+  cipherOf(keyBytes: KeyBytes): Address;
+}
+
+/** The EVP interface of the OpenSSL inside Node, or undefined where this build does not export it. */
+function findEvp(): Evp | undefined {
+  try {
+    const aes128: () => Address = declareOfNode('uintptr_t EVP_aes_128_gcm()');
+    const aes256: () => Address = declareOfNode('uintptr_t EVP_aes_256_gcm()');
+    return {
+      newContext: declareOfNode('uintptr_t EVP_CIPHER_CTX_new()'),
+      freeContext: declareOfNode('void EVP_CIPHER_CTX_free(uintptr_t)'),
+      init: declareOfNode(
+        'int EVP_CipherInit_ex(uintptr_t, uintptr_t, uintptr_t, uintptr_t, uintptr_t, int)',
+      ),
+      update: declareOfNode('int EVP_CipherUpdate(uintptr_t, uintptr_t, uintptr_t, uintptr_t, int)'),
+      final: declareOfNode('int EVP_CipherFinal_ex(uintptr_t, uintptr_t, uintptr_t)'),
+      control: declareOfNode('int EVP_CIPHER_CTX_ctrl(uintptr_t, int, int, uintptr_t)'),
+      cipherOf: (keyBytes) => (keyBytes === 16 ? aes128() : aes256()),
+    };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Calls OpenSSL itself, with a context per direction that lives as long as the key. */
+class OpensslAesGcm implements AesGcm {
+  readonly implementation = 'openssl';
+  readonly #evp: Evp;
+  readonly #base: Address;
+  readonly #sealing: Address;
+  readonly #opening: Address;
+  readonly #cipher: Address;
+  /** Where OpenSSL writes lengths that are known beforehand, and the nothing that GCM's last step yields. */
+  readonly #unused = new Uint8Array(128);
+  readonly #unusedAt: Address;
+
+  constructor(evp: Evp, memory: MappedMemory, keyBytes: KeyBytes) {
+    this.#evp = evp;
+    this.#base = memory.address;
+    this.#sealing = evp.newContext();
+    this.#opening = evp.newContext();
+    this.#cipher = evp.cipherOf(keyBytes);
+    this.#unusedAt = addressOf(this.#unused);
+  }
+
+  setKey(key: number): void {
+    const { init } = this.#evp;
+    const sealing = init(this.#sealing, this.#cipher, 0, this.#base + key, KEEP, ENCRYPT);
+    const opening = init(this.#opening, this.#cipher, 0, this.#base + key, KEEP, DECRYPT);
+    if (sealing !== 1 || opening !== 1) throw new Error('OpenSSL did not take the key');
+  }
+
+  seal(nonce: number, input: number, bytes: number, output: number, tag: number): void {
+    const evp = this.#evp;
+    const context = this.#sealing;
+    const base = this.#base;
+    const unused = this.#unusedAt;
+    const done =
+      evp.init(context, KEEP, KEEP, KEEP, base + nonce, ENCRYPT) &
+      evp.update(context, base + output, unused, base + input, bytes) &
+      evp.final(context, unused + 64, unused) &
+      evp.control(context, GET_TAG, TAG_BYTES, base + tag);
+    if (done !== 1) throw new Error('OpenSSL did not seal');
+  }
+
+  open(nonce: number, input: number, bytes: number, output: number, tag: number): boolean {
+    const evp = this.#evp;
+    const context = this.#opening;
+    const base = this.#base;
+    const unused = this.#unusedAt;
+    const ready =
+      evp.init(context, KEEP, KEEP, KEEP, base + nonce, DECRYPT) &
+      evp.control(context, SET_TAG, TAG_BYTES, base + tag) &
+      evp.update(context, base + output, unused, base + input, bytes);
+    return ready === 1 && evp.final(context, unused + 64, unused) === 1;
+  }
+
+  close(): void {
+    this.#evp.freeContext(this.#sealing);
+    this.#evp.freeContext(this.#opening);
+  }
+}
+
+/** The same by `node:crypto`: several times slower, and always there. */
+class NodeAesGcm implements AesGcm {
+  readonly implementation = 'node:crypto';
+  readonly #memory: Uint8Array<ArrayBuffer>;
+  readonly #name: 'aes-128-gcm' | 'aes-256-gcm';
+  readonly #key: Uint8Array<ArrayBuffer>;
+
+  constructor(memory: MappedMemory, keyBytes: KeyBytes) {
+    this.#memory = new Uint8Array(memory.buffer);
+    this.#name = keyBytes === 16 ? 'aes-128-gcm' : 'aes-256-gcm';
+    this.#key = new Uint8Array(keyBytes);
+  }
+
+  setKey(key: number): void {
+    this.#key.set(this.#memory.subarray(key, key + this.#key.length));
+  }
+
+  seal(nonce: number, input: number, bytes: number, output: number, tag: number): void {
+    const cipher = createCipheriv(this.#name, this.#key, this.#part(nonce, NONCE_BYTES));
+    const sealed = cipher.update(this.#part(input, bytes));
+    cipher.final();
+    this.#memory.set(sealed, output);
+    this.#memory.set(cipher.getAuthTag(), tag);
+  }
+
+  open(nonce: number, input: number, bytes: number, output: number, tag: number): boolean {
+    const decipher = createDecipheriv(this.#name, this.#key, this.#part(nonce, NONCE_BYTES));
+    decipher.setAuthTag(this.#part(tag, TAG_BYTES));
+    const opened = decipher.update(this.#part(input, bytes));
+    try {
+      decipher.final();
+    } catch {
+      return false;
+    }
+    this.#memory.set(opened, output);
+    return true;
+  }
+
+  close(): void {
+    this.#key.fill(0);
+  }
+
+  #part(offset: number, bytes: number): Uint8Array<ArrayBuffer> {
+    return this.#memory.subarray(offset, offset + bytes);
+  }
+}
+
+/** Whether OpenSSL, called by hand, does what `node:crypto` does: same bytes, same tag, and no to a wrong tag. */
+function agrees(evp: Evp, keyBytes: KeyBytes): boolean {
+  const KEY = 0;
+  const NONCE = 64;
+  const INPUT = 128;
+  const BYTES = 1000;
+  const HERE = { output: 2048, tag: 3072 };
+  const THERE = { output: 4096, tag: 5120 };
+  const bytes = randomFillSync(new Uint8Array(8192));
+  const memory = { address: addressOf(bytes), buffer: bytes.buffer };
+  const fast = new OpensslAesGcm(evp, memory, keyBytes);
+  const slow = new NodeAesGcm(memory, keyBytes);
+  try {
+    fast.setKey(KEY);
+    slow.setKey(KEY);
+    fast.seal(NONCE, INPUT, BYTES, HERE.output, HERE.tag);
+    slow.seal(NONCE, INPUT, BYTES, THERE.output, THERE.tag);
+    const same = (one: number, other: number, length: number) =>
+      bytes.subarray(one, one + length).every((byte, index) => byte === bytes[other + index]);
+    if (!same(HERE.output, THERE.output, BYTES) || !same(HERE.tag, THERE.tag, TAG_BYTES)) return false;
+    if (!fast.open(NONCE, THERE.output, BYTES, HERE.output, THERE.tag)) return false;
+    if (!same(HERE.output, INPUT, BYTES)) return false;
+    bytes[THERE.tag]! ^= 1;
+    return !fast.open(NONCE, THERE.output, BYTES, HERE.output, THERE.tag);
+  } catch {
+    return false;
+  } finally {
+    fast.close();
+  }
+}
+
+/**
+ * AES-GCM over `memory` by Node's own OpenSSL if it proves equal to `node:crypto`, else by `node:crypto`.
+ * One per thread: a context is not to be shared.
+ */
+export function createAesGcm(memory: MappedMemory, keyBytes: KeyBytes): AesGcm {
+  const evp = findEvp();
+  return evp !== undefined && agrees(evp, keyBytes)
+    ? new OpensslAesGcm(evp, memory, keyBytes)
+    : createNodeAesGcm(memory, keyBytes);
+}
+
+/** AES-GCM over `memory` by `node:crypto` alone. */
+export function createNodeAesGcm(memory: MappedMemory, keyBytes: KeyBytes): AesGcm {
+  return new NodeAesGcm(memory, keyBytes);
+}
