@@ -50,20 +50,24 @@ export interface BindOptions {
 export class DatagramSocket extends SocketHandle {
   /** Sends one datagram to an address that the image was granted. */
   sendTo(bytes: Bytes, endpoint: Endpoint, options?: CallOptions): void {
-    callSync(this.#sending(bytes, endpoint), options);
+    const call = this.#sending(bytes, endpoint);
+    requireWhole(call, callSync(call, options));
   }
 
   async sendToAsync(bytes: Bytes, endpoint: Endpoint, options?: AsyncCallOptions): Promise<void> {
-    await callAsync(this.#sending(bytes, endpoint), options);
+    const call = this.#sending(bytes, endpoint);
+    requireWhole(call, await callAsync(call, options));
   }
 
   /** Sends one datagram to the peer that the socket is connected to. */
   send(bytes: Bytes, options?: CallOptions): void {
-    callSync(this.#sending(bytes), options);
+    const call = this.#sending(bytes);
+    requireWhole(call, callSync(call, options));
   }
 
   async sendAsync(bytes: Bytes, options?: AsyncCallOptions): Promise<void> {
-    await callAsync(this.#sending(bytes), options);
+    const call = this.#sending(bytes);
+    requireWhole(call, await callAsync(call, options));
   }
 
   #sending(bytes: Bytes, endpoint?: Endpoint): Transfer {
@@ -130,6 +134,11 @@ export class DatagramSocket extends SocketHandle {
   setBroadcast(on = true): void {
     this.setOption(SocketOptionCode.broadcast, on ? 1 : 0);
   }
+}
+
+/** A datagram goes whole or not at all. */
+function requireWhole({ length }: Transfer, result: number): void {
+  if (result !== length) runtime().calls.violate(`the host sent ${result} bytes of a datagram of ${length}`);
 }
 
 /** Reads what a receive of this result left in `view`: the header must fit the bytes that came with it. */

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { canonicalHost } from '../boundary/grants.ts';
 import { CallKind } from '../boundary/kinds.ts';
 import { ShutdownOf, SocketOptionCode } from '../boundary/net.ts';
-import { InvalidArgumentError, SgxioError, SystemError } from '../errors.ts';
+import { InvalidArgumentError, SystemError } from '../errors.ts';
 import { type BindOptions, bindFlags } from './datagram.ts';
 import {
   describeEndpoint,
@@ -19,6 +19,7 @@ import {
   callAsync,
   callSync,
   Direction,
+  nextEmpty,
   type Transfer,
 } from './transfer.ts';
 import { gather, scatter, totalLength } from './vectors.ts';
@@ -42,8 +43,6 @@ const RECEIVE_BYTES_MAX = 65_536;
 /** What an asynchronous receive reserves at first; it grows while the peer fills it. */
 const RECEIVE_BYTES_FIRST = 2048;
 const SEND_BYTES_MAX = 65_536;
-/** Sends in a row that may take nothing before the peer, or the host, is taken for broken. */
-const EMPTY_SENDS_MAX = 16;
 const BACKLOG_MAX = 4096;
 const BACKLOG = 511;
 /** What the kernel takes for the delays of keep-alive, in seconds, and for its probes. */
@@ -192,13 +191,6 @@ export class Connection extends SocketHandle {
   setResetOnClose(on = true): void {
     this.setOption(SocketOptionCode.resetOnClose, on ? 1 : 0);
   }
-}
-
-function nextEmpty(empty: number, count: number): number {
-  if (count > 0) return 0;
-  if (empty >= EMPTY_SENDS_MAX)
-    throw new SgxioError('SGXIO_TIMED_OUT', 'the host takes no bytes, again and again');
-  return empty + 1;
 }
 
 /** Listens at an address that the image was granted. */

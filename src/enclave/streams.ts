@@ -10,6 +10,7 @@ import {
   callAsync,
   callSync,
   Direction,
+  nextEmpty,
   requirePrivate,
   type Transfer,
 } from './transfer.ts';
@@ -44,14 +45,22 @@ export class OutputStream extends Open {
   /** Writes all of `bytes`; waits while nobody takes them. */
   write(bytes: Bytes, options?: CallOptions): void {
     requirePrivate(bytes);
-    for (let written = 0; written < bytes.length; )
-      written += callSync(this.#writing(bytes, written), options);
+    let empty = 0;
+    for (let written = 0; written < bytes.length; ) {
+      const count = callSync(this.#writing(bytes, written), options);
+      empty = nextEmpty(empty, count);
+      written += count;
+    }
   }
 
   async writeAsync(bytes: Bytes, options?: AsyncCallOptions): Promise<void> {
     requirePrivate(bytes);
-    for (let written = 0; written < bytes.length; )
-      written += await callAsync(this.#writing(bytes, written), options);
+    let empty = 0;
+    for (let written = 0; written < bytes.length; ) {
+      const count = await callAsync(this.#writing(bytes, written), options);
+      empty = nextEmpty(empty, count);
+      written += count;
+    }
   }
 
   #writing(bytes: Bytes, offset: number): Transfer {

@@ -115,6 +115,7 @@ export class EnclaveThread {
 
   /** Evaluates the program and serves what it exports; the names, in the order in which launches count them. */
   serve(code: string, input: Readonly<Record<string, string>>): string[] {
+    installConsole();
     const modules = new Map([['sgxio/enclave', this.#environment.services]]);
     installConsole();
     const exported = loadProgram(code, modules, input);

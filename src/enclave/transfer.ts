@@ -6,6 +6,9 @@ import type { Calls, Waiter } from './calls.ts';
 import { forgetHandle } from './handles.ts';
 import { runtime } from './runtime.ts';
 
+/** Sends in a row that may take nothing before the peer, or the host, is taken for broken. */
+const EMPTY_SENDS_MAX = 16;
+
 /** Which way the payload of a call goes. */
 export const Direction = { none: 0, out: 1, in: 2, both: 3 } as const;
 
@@ -125,7 +128,6 @@ class AsyncCall implements Waiter {
   #slot = -1;
   #payload = 0;
   #timer: NodeJS.Timeout | undefined;
-  #until = 0;
   #settled = false;
 
   constructor(
@@ -177,10 +179,7 @@ class AsyncCall implements Waiter {
       this.#end();
       throw error;
     }
-    if (this.#settled) return;
-    if (timeout < 0) return this.#limitPatience(calls.patience(this.#slot, timeout));
-    this.#until = performance.now() + timeout;
-    this.#timer = setTimeout(this.#late, timeout, timeout);
+    if (!this.#settled) this.#limitPatience(calls.patience(this.#slot, timeout));
   }
 
   #limitPatience(milliseconds: number): void {
@@ -190,21 +189,6 @@ class AsyncCall implements Waiter {
       Math.min(milliseconds, 0x7fff_ffff),
     );
   }
-
-  /** Its time is over: looks for the host's answer once more, and gives the host a while to say so. */
-  readonly #late = (timeout: number): void => {
-    const left = this.#until - performance.now();
-    if (left > 0) {
-      // Timers count from when the event loop last looked at the clock.
-      this.#timer = setTimeout(this.#late, left, timeout);
-      return;
-    }
-    const calls = this.#calls;
-    const patience = calls.patience(this.#slot, timeout);
-    const error = late(this.#transfer.kind, patience);
-    this.#timer = setTimeout(() => this.#giveUp(error), patience - timeout);
-    calls.onWaiter();
-  };
 
   settle(result: number): void {
     this.#end();
@@ -280,4 +264,12 @@ export function closeSync(handle: number): void {
 
 function aborted(signal: AbortSignal): AbortError {
   return new AbortError('the call was aborted', { cause: signal.reason });
+}
+
+/** How many sends in a row took nothing, now that one took `count` bytes; too many are an error. */
+export function nextEmpty(empty: number, count: number): number {
+  if (count > 0) return 0;
+  if (empty >= EMPTY_SENDS_MAX)
+    throw new SgxioError('SGXIO_TIMED_OUT', 'the host takes no bytes, again and again');
+  return empty + 1;
 }

@@ -22,6 +22,7 @@ import {
 } from '../linux/sockets.ts';
 import { Structure } from '../linux/structure.ts';
 import type { Executor } from './executor.ts';
+import { ResourceType } from './journal.ts';
 import { address, addressIn, createBound, granted, pathOf } from './net.ts';
 import { Attempt, Socket } from './socket.ts';
 
@@ -37,7 +38,8 @@ const header = new Structure(DATAGRAM_HEADER_BYTES);
 const peer = new SocketAddressBuffer();
 
 /** A socket that sends and receives datagrams, to and from anyone. */
-class DatagramSocket extends Socket {
+export class DatagramSocket extends Socket {
+  override readonly type: number = ResourceType.datagram;
   /** The address that was found granted last: most datagrams go where the one before went. */
   readonly #granted = new Structure(DATAGRAM_HEADER_BYTES);
   #grantedLength = 0;

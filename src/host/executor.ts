@@ -223,6 +223,11 @@ export class Executor {
     this.#watched[descriptor] = undefined;
   }
 
+  /** Milliseconds until the next deadline of a kept call, rounded up; -1 when there is none. */
+  untilDeadline(): number {
+    return this.#deadlines.clamp(-1);
+  }
+
   /** Handles events and deadlines, sleeping at most so many milliseconds for the first; says how many events came. */
   poll(milliseconds: number): number {
     const count = waitForEvents(this.epoll, this.#events, this.#deadlines.clamp(milliseconds));

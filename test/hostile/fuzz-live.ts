@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
+import type { CallKindName } from '../../src/boundary/kinds.ts';
 import { callRules } from '../../src/boundary/kinds.ts';
 import type { Request } from '../../src/boundary/ring.ts';
 import { LyingHost } from '../support/lying-host.ts';
 import { HonestAnswers, nameOf } from './honest-answers.ts';
 import { commonLies, ownLies } from './lies.ts';
-import type { ToldKind } from './told-kinds.ts';
 import { codeOf, victim } from './victims.ts';
 
 /** How an enclave may end under a lying host. */
@@ -56,7 +56,7 @@ export async function fuzzLive(script: readonly number[]): Promise<number> {
   return used;
 }
 
-function lie(input: number, kind: ToldKind, request: Request, host: LyingHost): void {
+function lie(input: number, kind: CallKindName, request: Request, host: LyingHost): void {
   const lies = [...ownLies[kind], ...commonLies(kind)];
   const chosen = lies[input % lies.length];
   if (chosen?.always !== true) chosen?.tell(request, host);

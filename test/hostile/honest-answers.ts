@@ -1,30 +1,32 @@
 import { constants } from 'node:os';
-import { CallKind } from '../../src/boundary/kinds.ts';
+import { DATAGRAM_HEADER_BYTES } from '../../src/boundary/datagram.ts';
+import { CallKind, type CallKindName } from '../../src/boundary/kinds.ts';
 import { Readiness } from '../../src/boundary/net.ts';
 import type { Request } from '../../src/boundary/ring.ts';
 import { FILE_STATUS_BYTES } from '../../src/linux/file-status.ts';
+import { ADDRESS_RECORD_BYTES } from '../../src/linux/names.ts';
 import { encodeSocketAddress } from '../../src/linux/socket-address.ts';
 import type { HostSide, Script } from '../support/host-side.ts';
+import { addressRecord, datagram } from './datagram-payloads.ts';
 import { directoryEntry, fileStatus } from './file-payloads.ts';
-import type { ToldKind } from './told-kinds.ts';
 
-const names = new Map<number, ToldKind>(
-  Object.entries(CallKind).map(([name, kind]) => [kind, name as ToldKind]),
+const names = new Map<number, CallKindName>(
+  Object.entries(CallKind).map(([name, kind]) => [kind, name as CallKindName]),
 );
 
 /** The name of a kind by its number. */
-export function nameOf(kind: number): ToldKind {
-  return names.get(kind) as ToldKind;
+export function nameOf(kind: number): CallKindName {
+  return names.get(kind) as CallKindName;
 }
 
 /** What an honest host answers, made up: enough for a program to go on. */
 export class HonestAnswers {
-  readonly #silent: readonly ToldKind[];
+  readonly #silent: readonly CallKindName[];
   readonly #unanswered = new Set<number>();
   #handles = 0;
   #listed = false;
 
-  readonly #answers: Readonly<Record<ToldKind, (request: Request, host: HostSide) => void>> = {
+  readonly #answers: Readonly<Record<CallKindName, (request: Request, host: HostSide) => void>> = {
     nothing: succeed,
     cancel: (request, host) => {
       if (this.#unanswered.delete(request.a0)) host.answer(request.a0, -constants.errno.ECANCELED);
@@ -87,11 +89,25 @@ export class HonestAnswers {
     setTimes: succeed,
     setFileTimes: succeed,
     lockFile: succeed,
+    openDatagram: (request, host) => this.#open(request, host),
+    connectDatagram: succeed,
+    receiveFrom: (request, host) => {
+      host.payload(request).set(datagram(64, 64));
+      host.answer(request.id, DATAGRAM_HEADER_BYTES + 64);
+    },
+    sendTo: (request, host) => host.answer(request.id, request.length),
+    lookup: (request, host) => {
+      host.payload(request).set(addressRecord('192.0.2.1'));
+      host.answer(request.id, ADDRESS_RECORD_BYTES);
+    },
+    openStream: (request, host) => this.#open(request, host),
+    readStream: (request, host) => host.answer(request.id, request.length),
+    writeStream: (request, host) => host.answer(request.id, request.length),
     echo: (request, host) => host.answer(request.id, -constants.errno.ENOSYS),
   };
 
   /** Calls of the silent kinds wait until they are cancelled. */
-  constructor(silent: readonly ToldKind[] = []) {
+  constructor(silent: readonly CallKindName[] = []) {
     this.#silent = silent;
   }
 

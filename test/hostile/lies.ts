@@ -1,12 +1,13 @@
 import { constants } from 'node:os';
+import type { CallKindName } from '../../src/boundary/kinds.ts';
 import { CallKind, callRules, mayFailWith } from '../../src/boundary/kinds.ts';
 import { READY_MAX } from '../../src/boundary/net.ts';
 import type { Request } from '../../src/boundary/ring.ts';
 import { HANDLES_MAX } from '../../src/limits.ts';
 import { FILE_STATUS_BYTES } from '../../src/linux/file-status.ts';
 import type { HostSide } from '../support/host-side.ts';
+import { addressRecord, datagram } from './datagram-payloads.ts';
 import { directoryEntry, fileStatus, type StatusFields } from './file-payloads.ts';
-import type { ToldKind } from './told-kinds.ts';
 
 /** What the program must meet: the code of an error, or that it never noticed because nothing was believed. */
 export type Outcome = 'SGXIO_HOST_VIOLATION' | 'SGXIO_TIMED_OUT' | 'EIO' | 'EINVAL' | 'unharmed';
@@ -101,7 +102,7 @@ const countsSomething = answer('success that counts something', 1);
 const firstHandleAgain = answer('the handle of the one before', 0, VIOLATION, 2);
 
 /** Lies that only one kind of call can be told. A kind without a row does not compile. */
-export const ownLies: Readonly<Record<ToldKind, readonly [Lie, ...Lie[]]>> = {
+export const ownLies: Readonly<Record<CallKindName, readonly [Lie, ...Lie[]]>> = {
   nothing: [countsSomething],
   cancel: [
     {
@@ -197,10 +198,38 @@ export const ownLies: Readonly<Record<ToldKind, readonly [Lie, ...Lie[]]>> = {
   setTimes: [countsSomething],
   setFileTimes: [countsSomething],
   lockFile: [countsSomething],
+  openDatagram: [firstHandleAgain],
+  connectDatagram: [countsSomething],
+  receiveFrom: [
+    answerListing('less than a header', datagram(0, 0), 100),
+    answerListing('a datagram shorter than it is said to be', datagram(10, 64)),
+    answerListing('a datagram longer than it is said to be', datagram(64, 10)),
+    answerListing('a datagram of negative length', datagram(0, -1)),
+    answerListing('a negative length of an address', datagram(64, 64, -1)),
+    answerListing('an address longer than its room', datagram(64, 64, 1000)),
+    answerListing('an address cut short', datagram(64, 64, 3)),
+    { ...answerListing('a long datagram, cut', datagram(64, 60_000)), outcome: 'unharmed' },
+  ],
+  sendTo: [answer('half of a datagram', 100), answer('nothing', 0)],
+  lookup: [
+    answer('no addresses', 0),
+    answerListing('half an address', addressRecord('192.0.2.1'), 16),
+    answerListing('an address of another family', addressRecord('2001:db8::1')),
+    answerListing('a negative length of an address', addressRecord('192.0.2.1', -1)),
+    answerListing('an address longer than its record', addressRecord('192.0.2.1', 1000)),
+    answerListing('an address without a family', addressRecord('192.0.2.1').fill(0, 4, 6)),
+    answerListing('an address that is a path', addressRecord('192.0.2.1').fill(0, 5, 6).fill(1, 4, 5)),
+  ],
+  openStream: [firstHandleAgain],
+  readStream: [answer('more than there was room for', 65)],
+  writeStream: [
+    answer('more than was given', 65),
+    { ...answer('nothing taken, for ever', 0, 'SGXIO_TIMED_OUT'), always: true },
+  ],
 };
 
 /** The largest result of the call that {@link exercises} makes of each kind. */
-function largestResult(kind: ToldKind, request: Request): number {
+function largestResult(kind: CallKindName, request: Request): number {
   switch (callRules[kind].result) {
     case 'zero':
       return 0;
@@ -214,7 +243,7 @@ function largestResult(kind: ToldKind, request: Request): number {
 }
 
 /** Lies that every kind of call can be told. */
-export function commonLies(kind: ToldKind): Lie[] {
+export function commonLies(kind: CallKindName): Lie[] {
   // The program has given a call up whose cancel fails: nobody is there to be told.
   const ioError = kind === 'cancel' ? 'unharmed' : 'EIO';
   return [
@@ -254,7 +283,7 @@ export function commonLies(kind: ToldKind): Lie[] {
   ];
 }
 
-function neverFailsWith(kind: ToldKind): number {
+function neverFailsWith(kind: CallKindName): number {
   if (mayFailWith(CallKind[kind], ENOTTY)) throw new Error(`${kind} may fail with ENOTTY: choose another`);
   return ENOTTY;
 }

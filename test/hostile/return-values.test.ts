@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import process from 'node:process';
 import { test } from 'node:test';
 import { decode } from '../../src/boundary/encoding.ts';
+import type { CallKindName } from '../../src/boundary/kinds.ts';
 import { CALL_KINDS, CallKind, resultLimit } from '../../src/boundary/kinds.ts';
 import { ARENA_BYTES, CONTROL } from '../../src/boundary/layout.ts';
 import type { Request } from '../../src/boundary/ring.ts';
@@ -16,7 +17,6 @@ import { LyingHost } from '../support/lying-host.ts';
 import { exercises } from './fixtures/every-kind.ts';
 import { HonestAnswers, nameOf } from './honest-answers.ts';
 import { ownLies } from './lies.ts';
-import type { ToldKind } from './told-kinds.ts';
 import { codeOf, freshHost, outcomeOf, victim } from './victims.ts';
 
 /** What calls answer, and what is passed to them: attacks V1 to V18. */
@@ -25,13 +25,13 @@ const LIVE = { timeout: 120_000 };
 const PEER = { host: '127.0.0.1', port: 7 };
 
 /** Answers honestly, but for calls of one kind. */
-function except(kind: ToldKind, tell: (request: Request, host: HostSide) => void): Script<InProcessHost> {
+function except(kind: CallKindName, tell: (request: Request, host: HostSide) => void): Script<InProcessHost> {
   const honest = new HonestAnswers();
   return (request, host) =>
     nameOf(request.kind) === kind ? tell(request, host) : honest.answer(request, host);
 }
 
-function answering(kind: ToldKind, result: number): Promise<string> {
+function answering(kind: CallKindName, result: number): Promise<string> {
   return outcomeOf(
     except(kind, (request, host) => host.answer(request.id, result)),
     exercises[kind],
@@ -219,7 +219,7 @@ test('V16 a program that catches the violation does not go on', LIVE, async () =
 
 test('V17 nothing that the host says makes the enclave allocate', async () => {
   const before = process.memoryUsage().arrayBuffers;
-  for (const kind of Object.keys(exercises) as ToldKind[]) {
+  for (const kind of Object.keys(exercises) as CallKindName[]) {
     assert.ok([VIOLATION, 'SGXIO_TIMED_OUT'].includes(await answering(kind, 0x7fff_ffff)), kind);
   }
   assert.ok(process.memoryUsage().arrayBuffers - before < 2 ** 28);

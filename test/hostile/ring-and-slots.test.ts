@@ -157,9 +157,7 @@ test('R7 the payload of a call given up stays out of use until the host answers'
     const view = new Uint8Array(256);
     await host.run(async () => {
       const received = callAsync(receiving(view), { timeout: 10 });
-      host.skip(20);
-      mock.timers.tick(10);
-      mock.timers.tick(2001);
+      mock.timers.tick(10 + 2001);
       await assert.rejects(received, { code: 'SGXIO_TIMED_OUT' });
       const [late, cancel] = seen as [Request, Request];
       assert.equal(cancel.kind, CallKind.cancel);
