@@ -119,10 +119,7 @@ export class Calls implements CompletionSink {
   ): number {
     if (this.#violation !== undefined) throw this.#violation;
     const count = this.#freeCount;
-    if (count <= CALLS_KEPT_FOR_ENDING && (count === 0 || !ends(kind))) {
-      if (length > 0) this.port.release(payload);
-      this.#refuse();
-    }
+    if (count <= CALLS_KEPT_FOR_ENDING && (count === 0 || !ends(kind))) this.#refuse(payload, length);
     this.#freeCount = count - 1;
     const slot = this.#free[count - 1] as number;
     const generation =
@@ -158,7 +155,8 @@ export class Calls implements CompletionSink {
     this.#releaseWithPayload(slot);
   }
 
-  #refuse(): never {
+  #refuse(payload: number, length: number): never {
+    if (length > 0) this.port.release(payload);
     this.counters.add(Count.channelFull);
     throw new SgxioError('SGXIO_CHANNEL_FULL', `${this.inFlight} calls are in flight already; await some`);
   }

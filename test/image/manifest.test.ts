@@ -49,7 +49,7 @@ const wrong: [what: string, value: unknown, message: RegExp][] = [
   ['an unknown key', { name: 'a', memory: 5 }, /'memory' is not known; take it out/],
   ['an unknown grant', { name: 'a', grants: { exec: [] } }, /'grants.exec' is not known/],
   ['no threads', { name: 'a', threads: 0 }, /'threads' must be at least 1/],
-  ['too many threads', { name: 'a', threads: THREADS_MAX + 1 }, /'threads' must be at most 16/],
+  ['too many threads', { name: 'a', threads: THREADS_MAX + 1 }, /'threads' must be at most 12/],
   ['half a thread', { name: 'a', threads: 1.5 }, /'threads' must be a whole number/],
   ['threads as text', { name: 'a', threads: '2' }, /'threads' must be a number/],
   ['not a number', { name: 'a', threads: Number.NaN }, /'threads' must be/],

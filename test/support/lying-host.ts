@@ -122,8 +122,10 @@ export class LyingHost implements HostSide, AsyncDisposable {
     options.spoil?.(this);
     const boot: Boot = {
       channels: 1,
+      pinnedBytes: 0,
       measurement: image.measurement,
       strategy: options.strategy ?? 'exitless',
+      host: process.pid,
       exitNanoseconds: 0,
       directories: [],
       services: undefined,
@@ -225,6 +227,7 @@ export class LyingHost implements HostSide, AsyncDisposable {
     const launcher = new Launcher(
       this.boundary.buffer,
       [new LaunchChannel(this.boundary, this.layout, this.enclaveBell)],
+      1,
       this.outcomeBell,
       () => new EnclaveError('SGXIO_ENCLAVE_FAILED', 'the thread died'),
     );

@@ -6,9 +6,10 @@ import { medians, nextRandom, type Row, round, type Scale, sink, withHeap } from
 /** Items of a page at random places, read and written: linked pointers against typed arrays. */
 export function* hitRows({ rounds }: Scale): Iterable<Row> {
   for (const bytes of [16, 256, 2048, 4096]) {
-    const times = withHeap(1, 4, (heap) =>
-      medians(rounds * 5, Math.ceil(4e6 / bytes), itemLoops(heap, bytes)),
-    );
+    const times = withHeap(1, 4, (heap) => {
+      const loops = bytes === 16 ? pairLoops(heap) : itemLoops(heap, bytes);
+      return medians(rounds * 5, Math.ceil(4e6 / bytes), loops);
+    });
     yield hit('hit-read', bytes, times.readPlain, times.readLinked);
     yield hit('hit-write', bytes, times.writePlain, times.writeLinked);
   }
@@ -19,13 +20,64 @@ function hit(what: string, bytes: number, plain: number, linked: number): Row {
   return { what, bytes, plain_ns: round(plain), linked_ns: round(linked), ratio: round(linked / plain) };
 }
 
-/** Loops over items of so many bytes, each function made anew so that each is compiled for its own case. */
-function itemLoops(
-  heap: SecureHeap,
-  bytes: number,
-): Record<'readPlain' | 'readLinked' | 'writePlain' | 'writeLinked', (operations: number) => void> {
+type Loops = Record<'readPlain' | 'readLinked' | 'writePlain' | 'writeLinked', (operations: number) => void>;
+
+function wordsOf(heap: SecureHeap): Float64Array {
+  return new Float64Array(heap.frames.buffer, heap.frames.byteOffset, heap.frames.length / 8);
+}
+
+/** Items of two words, which nobody would loop over. */
+function pairLoops(heap: SecureHeap): Loops {
   const pointer = heap.alloc(PAGE_BYTES);
-  const frames = new Float64Array(heap.frames.buffer, heap.frames.byteOffset, heap.frames.length / 8);
+  const frames = wordsOf(heap);
+  const plain = new Float64Array(PAGE_BYTES / 8);
+  const mask = PAGE_BYTES / 16 - 1;
+  return {
+    readPlain(operations) {
+      let sum = 0;
+      let state = 1;
+      for (let count = 0; count < operations; count++) {
+        state = nextRandom(state);
+        const at = ((state >> 8) & mask) * 2;
+        sum += plain[at]! + plain[at + 1]!;
+      }
+      sink[0]! += sum;
+    },
+    readLinked(operations) {
+      let sum = 0;
+      let state = 1;
+      for (let count = 0; count < operations; count++) {
+        state = nextRandom(state);
+        const at = pointer.locate(((state >> 8) & mask) * 16, 16) >> 3;
+        sum += frames[at]! + frames[at + 1]!;
+      }
+      sink[0]! += sum;
+    },
+    writePlain(operations) {
+      let state = 1;
+      for (let count = 0; count < operations; count++) {
+        state = nextRandom(state);
+        const at = ((state >> 8) & mask) * 2;
+        plain[at] = count;
+        plain[at + 1] = state;
+      }
+    },
+    writeLinked(operations) {
+      let state = 1;
+      for (let count = 0; count < operations; count++) {
+        state = nextRandom(state);
+        const at = pointer.locateToWrite(((state >> 8) & mask) * 16, 16) >> 3;
+        frames[at] = count;
+        frames[at + 1] = state;
+      }
+    },
+  };
+}
+
+/** Items of many words. */
+function itemLoops(heap: SecureHeap, bytes: number): Loops {
+  const pointer = heap.alloc(PAGE_BYTES);
+  const frames = wordsOf(heap);
   const plain = new Float64Array(PAGE_BYTES / 8);
   const mask = PAGE_BYTES / bytes - 1;
   const words = bytes / 8;

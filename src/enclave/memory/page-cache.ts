@@ -235,8 +235,10 @@ export class PageCache {
 
   #hit(frame: number): void {
     this.#counters[Counter.hits]! += 1;
-    this.#policy.touch(frame);
-    if ((this.#marks[frame]! & Mark.ahead) !== 0) {
+    if ((this.#marks[frame]! & Mark.ahead) === 0) {
+      this.#policy.touch(frame);
+    } else {
+      // The first use of a page that was read ahead is what would have brought it in: not a reason to keep it.
       this.#marks[frame]! &= ~Mark.ahead;
       this.#counters[Counter.readAheadHits]! += 1;
     }
