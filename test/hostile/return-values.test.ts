@@ -208,6 +208,8 @@ test('V15 V17 an image is of a length that images have, and measures what it mus
     },
   });
   assert.match((await changed.ended).code, /^SGXIO_IMAGE_(TAMPERED|INVALID)$/);
+  await using other = await LyingHost.start(await victim(), { boot: { measurement: '0'.repeat(64) } });
+  assert.equal((await other.ended).code, 'SGXIO_IMAGE_TAMPERED');
 });
 
 test('V16 a program that catches the violation does not go on', LIVE, async () => {
