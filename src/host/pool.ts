@@ -62,7 +62,7 @@ export class Pool implements BlockingCalls, Watched {
   /** Calls that are made and cancelled without end must not gather here while every thread waits for a disk. */
   #forgetWithdrawn(executor: Executor): void {
     for (const call of this.#waiting.splice(0)) {
-      if (call.withdrawn) call.finish(executor, -ECANCELED);
+      if (call.withdrawn) call.finish(executor, -ECANCELED, call.address);
       else this.#waiting.push(call);
     }
   }
