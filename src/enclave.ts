@@ -1,4 +1,6 @@
 /** What a program inside an enclave imports, as `sgxio/enclave`. */
+export { TransferSealer } from './boundary/transfer-sealing.ts';
+export { type BufferOptions, buffers } from './enclave/buffers.ts';
 export { monotonicTime, sleep, sleepAsync, wallTime } from './enclave/clock.ts';
 export * as files from './enclave/files.ts';
 export { launchable, type StandardSchema } from './enclave/launchable.ts';

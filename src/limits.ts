@@ -39,6 +39,18 @@ export const LAUNCHES_QUEUED_MAX = 16_384;
 export const LAUNCHES_STARTED_MAX = 32;
 /** Arguments and outcomes up to this size lie together, so that many launches touch few pages. */
 export const LAUNCH_SMALL_PAYLOAD_MAX = 256;
+/** Private buffers of one enclave. */
+export const BUFFERS_MAX = 256;
+/** What the copy engine moves in one go: long enough to hide its start, short enough to share the engine. */
+export const COPY_CHUNK_BYTES = 1_048_576;
+/** Pieces of one request to the copy engine; a longer list is split. */
+export const COPY_PIECES_MAX = 1024;
+/** Bytes that are sealed as one on their way between host and private memory. */
+export const SEALED_BLOCK_BYTES = 65_536;
+/** Pinned memory of one enclave. Untouched memory costs address space only. */
+export const PINNED_BYTES_MAX = 1_073_741_824;
+/** Graphs that one thread keeps. */
+export const GRAPHS_MAX = 1024;
 /** Functions that a program may export. */
 export const EXPORTS_MAX = 1024;
 /** Bytes of the encoded arguments of one launch, and of its encoded outcome; bulk data goes through copies. */

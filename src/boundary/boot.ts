@@ -1,6 +1,8 @@
 /** How the host starts an enclave's process: the one argument on its command line, as JSON. */
 export interface Boot {
   readonly channels: number;
+  /** Bytes of pinned memory behind the channels; with any there is a copy engine, on one more channel. */
+  readonly pinnedBytes: number;
   /** The host's process: with it the enclave ends. */
   readonly host: number;
   /** SHA-256 of the image, in hexadecimal: what the enclave must find. */

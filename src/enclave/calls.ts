@@ -349,7 +349,7 @@ export class Calls implements CompletionSink {
 
   /** Asks the host to end a call that was given up; when no slot is free, it ends by itself or not at all. */
   cancel(id: number): void {
-    if (this.#freeCount === 0) return;
+    if (this.#freeCount === 0 || this.#violation !== undefined) return;
     this.abandon(this.start(CallKind.cancel, 0, 0, 0, id, 0, 0, 0, 0, 0, -1, 0, undefined));
   }
 

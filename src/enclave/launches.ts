@@ -9,6 +9,7 @@ import {
   outcomeRing,
   outcomeRoom,
   PRIORITIES,
+  ServiceNumber,
   slotOf,
 } from '../boundary/launch.ts';
 import { type ChannelLayout, CONTROL } from '../boundary/layout.ts';
@@ -18,11 +19,14 @@ import { LAUNCH_PAYLOAD_MAX, LAUNCHES_IN_FLIGHT_MAX, LAUNCHES_STARTED_MAX } from
 import { privateAddress } from '../linux/addresses.ts';
 import { signalEvent } from '../linux/events.ts';
 import { copyMemory, type SharedMapping } from '../linux/memory.ts';
+import { Graphs } from './graphs.ts';
 import { LaunchRejection } from './launchable.ts';
 import { TaskScope } from './tasks.ts';
 
 /** A function that a program exports. */
 export type Launchable = (...values: unknown[]) => unknown;
+
+export type ServiceName = keyof typeof ServiceNumber;
 
 const NOTHING = new Uint8Array(0);
 
@@ -53,6 +57,8 @@ export class LaunchServer {
   readonly #queues: readonly Set<Launch>[] = Array.from({ length: PRIORITIES }, () => new Set<Launch>());
   readonly #outcomeBell: number;
   #exports: readonly Launchable[] = [];
+  #services: readonly (Launchable | undefined)[] = [];
+  readonly #graphs = new Graphs();
   #queued = 0;
   #looks = 0;
   #sleeps = 0;
@@ -68,9 +74,24 @@ export class LaunchServer {
     this.#outcomeBell = outcomeBell;
   }
 
-  /** Sets what can be launched; a launch names a function by its place in this list. */
-  serve(exports: readonly Launchable[]): void {
+  /**
+   * Sets what can be launched; a launch names a function by its place in these lists. `services` are those of the
+   * enclave itself.
+   */
+  serve(exports: readonly Launchable[], services: Readonly<Partial<Record<ServiceName, Launchable>>>): void {
     this.#exports = exports;
+    const all: Readonly<Partial<Record<ServiceName, Launchable>>> = {
+      ...services,
+      captureGraph: (steps) => this.#graphs.capture(exports, steps),
+      releaseGraph: (graph) => this.#graphs.release(graph),
+    };
+    this.#services = Object.keys(ServiceNumber).map((name) => all[name as ServiceName]);
+  }
+
+  #functionOf(kind: number, handle: number): Launchable | undefined {
+    if (kind === LaunchKind.run) return this.#exports[handle];
+    if (kind === LaunchKind.graph) return () => this.#graphs.run(handle);
+    return this.#services[handle];
   }
 
   /** Takes the launches that have come in, starts some of those that wait, and says how many those were. */
@@ -101,15 +122,17 @@ export class LaunchServer {
   #take(): void {
     const request = this.#request;
     while (this.#reader.read(request)) {
-      if (request.kind === LaunchKind.run) this.#enqueue(request);
-      else if (request.kind === LaunchKind.cancel) this.#cancel(request.a0);
+      const { kind } = request;
+      if (kind === LaunchKind.cancel) this.#cancel(request.a0);
+      else if (kind === LaunchKind.run || kind === LaunchKind.service || kind === LaunchKind.graph)
+        this.#enqueue(request);
       else throw new HostViolation(`a launch of kind ${request.kind}, which there is not`);
     }
   }
 
-  #enqueue({ id, handle, length, a0: priority }: Request): void {
+  #enqueue({ kind, id, handle, length, a0: priority }: Request): void {
     const slot = slotOf(id);
-    const launched = this.#exports[handle];
+    const launched = this.#functionOf(kind, handle);
     const queue = this.#queues[priority];
     if (launched === undefined || queue === undefined || length < 0 || length > LAUNCH_PAYLOAD_MAX) {
       throw new HostViolation(

@@ -117,7 +117,10 @@ export class EnclaveThread {
     const modules = new Map([['sgxio/enclave', this.#environment.services]]);
     const exported = loadProgram(code, modules, input);
     const names = Object.keys(exported);
-    this.#launches.serve(names.map((name) => asLaunchable(name, exported[name])));
+    this.#launches.serve(
+      names.map((name) => asLaunchable(name, exported[name])),
+      {},
+    );
     Atomics.store(this.#words, this.#layout.threadState >> 2, ThreadState.serving);
     this.#loop.wake();
     return names;
@@ -141,7 +144,11 @@ export function declareDead(boundary: SharedMapping, layout: ChannelLayout, erro
 }
 
 /** Ends the enclave, and leaves the reason for the host. */
-export function failEnclave(boundary: SharedMapping, environment: ThreadEnvironment, error: unknown): never {
+export function failEnclave(
+  boundary: SharedMapping,
+  environment: Pick<ThreadEnvironment, 'leave'>,
+  error: unknown,
+): never {
   writeFailure(boundary, CONTROL.failureText, CONTROL.failureBytes, error);
   Atomics.store(new Int32Array(boundary.buffer), CONTROL.enclaveState >> 2, EnclaveState.failed);
   return environment.leave(1);

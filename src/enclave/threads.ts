@@ -34,13 +34,12 @@ export class Threads {
 
   /** `onExit` is told of a thread that ended, however it did. */
   constructor(
-    program: URL,
-    seeds: readonly ThreadSeed[],
+    seeds: readonly (ThreadSeed & { readonly program: URL })[],
     gate: SharedArrayBuffer,
     onExit: (thread: number) => void,
   ) {
     this.#gate = new Int32Array(gate);
-    for (const seed of seeds) {
+    for (const { program, ...seed } of seeds) {
       const worker = new Worker(program, { workerData: seed, env: {} });
       // Its error has been told by the thread itself, or is a death without words: the exit tells.
       worker.on('error', () => {});

@@ -1,5 +1,5 @@
 import { encode } from '../boundary/encoding.ts';
-import { Priority } from '../boundary/launch.ts';
+import { LaunchKind, Priority } from '../boundary/launch.ts';
 import { CONTROL } from '../boundary/layout.ts';
 import { PollingLoop } from '../boundary/polling-loop.ts';
 import { WaitPolicy } from '../boundary/waiting.ts';
@@ -32,6 +32,7 @@ const NOTHING = new Uint8Array(0);
 /** Queues launches for the threads of one enclave and settles them, without entering the enclave. */
 export class Launcher {
   readonly #channels: readonly LaunchChannel[];
+  readonly #threads: number;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #outcomeBell: number;
   readonly #policy = new WaitPolicy(true);
@@ -47,14 +48,19 @@ export class Launcher {
   #waiting: (() => void)[] = [];
   #keepsAlive = false;
 
-  /** `outcomeBell` wakes this event loop. `onThreadDeath` says of a thread that died why. */
+  /**
+   * The first `threads` channels are those of the program, and run its functions. `outcomeBell` wakes this event
+   * loop. `onThreadDeath` says of a thread that died why.
+   */
   constructor(
     buffer: SharedArrayBuffer,
     channels: readonly LaunchChannel[],
+    threads: number,
     outcomeBell: number,
     onThreadDeath: (thread: number) => EnclaveError,
   ) {
     this.#channels = channels;
+    this.#threads = threads;
     this.#words = new Int32Array(buffer);
     this.#outcomeBell = outcomeBell;
     this.#onThreadDeath = onThreadDeath;
@@ -78,8 +84,9 @@ export class Launcher {
     this.#functions = new Map(names.map((name, index) => [name, index]));
   }
 
-  nameOf(launch: Launch): string {
-    return this.#names[launch.functionNumber] ?? '';
+  nameOf({ kind, handle }: Launch): string {
+    if (kind === LaunchKind.run) return this.#names[handle] ?? '';
+    return kind === LaunchKind.graph ? `graph ${handle}` : `service ${handle}`;
   }
 
   /** Launches that were accepted and not yet answered. */
@@ -104,16 +111,25 @@ export class Launcher {
     });
   }
 
-  /** The same for who does not want a promise. What is wrong with the launch itself is thrown. */
+  /** The same for a settler. What is wrong with the launch itself is thrown; what is returned gives it up. */
   start(
     name: string,
     values: readonly unknown[],
     options: LaunchOptions | undefined,
     settler: Settler,
-  ): void {
+  ): () => void {
+    return this.submit(LaunchKind.run, this.functionNumber(name), values, options, settler);
+  }
+
+  /** Launches a function, a service or a graph by its number. */
+  submit(
+    kind: number,
+    handle: number,
+    values: readonly unknown[],
+    options: LaunchOptions | undefined,
+    settler: Settler,
+  ): () => void {
     if (this.#closed !== undefined) throw this.#closed;
-    const functionNumber = this.#functions.get(name);
-    if (functionNumber === undefined) throw this.#unknown(name);
     const priority = Priority[options?.priority ?? 'normal'];
     if (priority === undefined) throw new InvalidArgumentError(`there is no priority '${options?.priority}'`);
     const argumentBytes = values.length === 0 ? NOTHING : encode(values, 'arguments', LAUNCH_PAYLOAD_MAX);
@@ -123,26 +139,39 @@ export class Launcher {
         `${LAUNCHES_QUEUED_MAX} launches wait already; await enclave.launchRoom() before the next`,
       );
     }
-    const channel = this.#choose(options?.thread);
-    const launch = { functionNumber, argumentBytes, priority, settler, id: 0 };
-    if (options?.timeout === undefined && options?.signal === undefined) channel.submit(launch);
-    else new LimitedLaunch(launch, channel, options, this.#afterOutcomes).submit();
+    const channel = this.#choose(kind, options?.thread);
+    const limited =
+      options?.timeout === undefined && options?.signal === undefined
+        ? undefined
+        : new LimitedSettler(settler, options);
+    const launch = { kind, handle, argumentBytes, priority, settler: limited ?? settler, id: 0 };
+    const giveUp = (): void => {
+      channel.cancel(launch);
+      this.#afterOutcomes();
+    };
+    limited?.start(giveUp);
+    channel.submit(launch);
     this.#keepAlive(true);
     this.#loop.wake();
+    return giveUp;
   }
 
-  #unknown(name: string): SgxioError {
-    return new SgxioError(
+  /** The number by which the enclave knows a function of its program. */
+  functionNumber(name: string): number {
+    const number = this.#functions.get(name);
+    if (number !== undefined) return number;
+    if (this.#closed !== undefined) throw this.#closed;
+    throw new SgxioError(
       'SGXIO_LAUNCH_REJECTED',
       `the program exports no function ${JSON.stringify(name)}; it has ${this.#names.join(', ') || 'none'}`,
     );
   }
 
-  #choose(thread: number | undefined): LaunchChannel {
+  #choose(kind: number, thread: number | undefined): LaunchChannel {
     if (thread !== undefined) {
       const channel = this.#channels[thread];
-      if (channel === undefined) {
-        throw new InvalidArgumentError(`there is no thread ${thread}; there are ${this.#channels.length}`);
+      if (channel === undefined || (kind !== LaunchKind.service && thread >= this.#threads)) {
+        throw new InvalidArgumentError(`there is no thread ${thread}; there are ${this.#threads}`);
       }
       if (channel.isDead) throw this.#onThreadDeath(thread);
       return channel;
@@ -154,7 +183,8 @@ export class Launcher {
   leastLoaded(): number {
     let best = 0;
     let bestLoad = Number.POSITIVE_INFINITY;
-    for (const [index, channel] of this.#channels.entries()) {
+    for (let index = 0; index < this.#threads; index++) {
+      const channel = this.#channels[index] as LaunchChannel;
       const load = channel.isDead ? Number.POSITIVE_INFINITY : channel.inFlight + channel.queued;
       if (load < bestLoad) {
         best = index;
@@ -266,35 +296,30 @@ function misbehaved(cause: unknown): EnclaveError {
   return new EnclaveError('SGXIO_ENCLAVE_FAILED', 'the enclave answered what no enclave answers', { cause });
 }
 
-/** A launch that is given up at a deadline or by a signal. Its answer, when it comes, is nobody's any more. */
-class LimitedLaunch implements Settler {
-  readonly #launch: Launch;
+/** Gives a launch up at a deadline or by a signal. Its answer, when it comes then, is nobody's any more. */
+class LimitedSettler implements Settler {
   readonly #settler: Settler;
-  readonly #channel: LaunchChannel;
   readonly #options: LaunchOptions;
-  readonly #onGivenUp: () => void;
+  #cancel: () => void = () => {};
   #timer: NodeJS.Timeout | undefined;
   #settled = false;
 
-  constructor(launch: Launch, channel: LaunchChannel, options: LaunchOptions, onGivenUp: () => void) {
-    this.#launch = { ...launch, settler: this };
-    this.#settler = launch.settler;
-    this.#channel = channel;
+  constructor(settler: Settler, options: LaunchOptions) {
+    this.#settler = settler;
     this.#options = options;
-    this.#onGivenUp = onGivenUp;
   }
 
-  submit(): void {
+  /** Begins to count. Throws when the signal is aborted already. */
+  start(cancel: () => void): void {
     const { signal, timeout } = this.#options;
     if (signal?.aborted === true) throw aborted(signal);
+    this.#cancel = cancel;
     signal?.addEventListener('abort', this.#abort, { once: true });
-    if (timeout !== undefined && Number.isFinite(timeout)) {
-      this.#timer = setTimeout(
-        () => this.#giveUp(new TimeoutError(`the launch took more than ${timeout} ms`)),
-        Math.min(Math.max(0, timeout), 0x7fff_ffff),
-      );
-    }
-    this.#channel.submit(this.#launch);
+    if (timeout === undefined || !Number.isFinite(timeout)) return;
+    this.#timer = setTimeout(
+      () => this.#giveUp(new TimeoutError(`the launch took more than ${timeout} ms`)),
+      Math.min(Math.max(0, timeout), 0x7fff_ffff),
+    );
   }
 
   resolve(value: unknown): void {
@@ -308,9 +333,8 @@ class LimitedLaunch implements Settler {
   readonly #abort = (): void => this.#giveUp(aborted(this.#options.signal as AbortSignal));
 
   #giveUp(error: Error): void {
-    this.#channel.cancel(this.#launch);
+    this.#cancel();
     this.reject(error);
-    this.#onGivenUp();
   }
 
   /** True the first time. */

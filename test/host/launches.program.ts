@@ -174,3 +174,11 @@ export async function currentTooLate(): Promise<void> {
   await tasks.yield();
   tasks.current();
 }
+
+/** Notes when it begins and when it ends, some turns later. */
+export async function step(name: string, turns: number): Promise<string> {
+  log.push(`+${name}`);
+  for (let turn = 0; turn < turns; turn++) await tasks.yield();
+  log.push(`-${name}`);
+  return name;
+}

@@ -122,6 +122,7 @@ export class LyingHost implements HostSide, AsyncDisposable {
     options.spoil?.(this);
     const boot: Boot = {
       channels: 1,
+      pinnedBytes: 0,
       measurement: image.measurement,
       strategy: options.strategy ?? 'exitless',
       host: process.pid,
@@ -226,6 +227,7 @@ export class LyingHost implements HostSide, AsyncDisposable {
     const launcher = new Launcher(
       this.boundary.buffer,
       [new LaunchChannel(this.boundary, this.layout, this.enclaveBell)],
+      1,
       this.outcomeBell,
       () => new EnclaveError('SGXIO_ENCLAVE_FAILED', 'the thread died'),
     );
@@ -261,7 +263,10 @@ export class LyingHost implements HostSide, AsyncDisposable {
 
   /** Ends the worker in the middle of whatever it does. */
   async terminateWorker(): Promise<void> {
-    await this.#worker?.terminate();
+    const ended = this.#worker?.terminate();
+    // A thread that sleeps in the kernel ends only when it comes back.
+    signalEvent(this.hostBell);
+    await ended;
     this.#worker = undefined;
   }
 
