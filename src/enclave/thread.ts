@@ -11,6 +11,7 @@ import { drainEvent, signalEvent } from '../linux/events.ts';
 import type { SharedMapping } from '../linux/memory.ts';
 import { watchDescriptor } from '../linux/watch.ts';
 import { Calls } from './calls.ts';
+import { installConsole } from './console.ts';
 import { LaunchRejection } from './launchable.ts';
 import { type Launchable, LaunchServer } from './launches.ts';
 import { loadProgram } from './program.ts';
@@ -117,7 +118,9 @@ export class EnclaveThread {
 
   /** Evaluates the program and serves what it exports; the names, in the order in which launches count them. */
   serve(code: string, input: Readonly<Record<string, string>>): string[] {
+    installConsole();
     const modules = new Map([['sgxio/enclave', this.#environment.services]]);
+    installConsole();
     const exported = loadProgram(code, modules, input);
     const names = Object.keys(exported);
     this.#launches.serve(

@@ -24,7 +24,7 @@ const Word = {
 } as const;
 
 /** What a handle stands for, where a successor can make it again from its descriptor. */
-export const ResourceType = { none: 0, other: 1, socket: 2, poller: 3, file: 4 } as const;
+export const ResourceType = { none: 0, other: 1, socket: 2, poller: 3, file: 4, datagram: 5 } as const;
 
 /** The words of one call, by slot. */
 const Field = {

@@ -1,6 +1,11 @@
 import { constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { BLOCKING_CALLS_MAX, BLOCKING_THREADS_MAX, FILE_TRANSFER_MAX } from '../limits.ts';
+import {
+  BLOCKING_CALLS_MAX,
+  BLOCKING_THREADS_MAX,
+  CALLS_IN_FLIGHT_MAX,
+  FILE_TRANSFER_MAX,
+} from '../limits.ts';
 import { addToEpoll, closeDescriptor, createEvent, drainEvent, EPOLLIN } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import { copyMemory } from '../linux/memory.ts';
@@ -36,14 +41,15 @@ export class Pool implements BlockingCalls, Watched {
 
   start(executor: Executor, call: BlockingCall): void {
     executor.wait(call, call.timeout);
-    if (call.length > FILE_TRANSFER_MAX) call.finish(executor, -EINVAL);
+    if (call.length > FILE_TRANSFER_MAX) call.finish(executor, -EINVAL, 0);
     else this.#put(executor, call);
   }
 
   #put(executor: Executor, call: BlockingCall): void {
-    if (call.withdrawn) return call.finish(executor, -ECANCELED);
+    if (call.withdrawn) return call.finish(executor, -ECANCELED, 0);
     const slot = this.#free.pop();
     if (slot === undefined) {
+      if (this.#waiting.length >= 2 * CALLS_IN_FLIGHT_MAX) this.#forgetWithdrawn(executor);
       this.#waiting.push(call);
       return;
     }
@@ -51,6 +57,19 @@ export class Pool implements BlockingCalls, Watched {
     if (call.length > 0) copyMemory(this.#queue.buffer(slot), call.address, call.length);
     this.#queue.put(slot, call);
     if (this.#queue.wantsThread && this.#queue.alive < BLOCKING_THREADS_MAX) this.#startThread();
+  }
+
+  /** Calls that are made and cancelled without end must not gather here while every thread waits for a disk. */
+  #forgetWithdrawn(executor: Executor): void {
+    for (const call of this.#waiting.splice(0)) {
+      if (call.withdrawn) call.finish(executor, -ECANCELED);
+      else this.#waiting.push(call);
+    }
+  }
+
+  /** Calls that wait for a slot. */
+  get waitingCount(): number {
+    return this.#waiting.length;
   }
 
   #startThread(): void {
@@ -79,7 +98,7 @@ export class Pool implements BlockingCalls, Watched {
     if (!call.withdrawn && result >= 0 && call.length > 0) {
       copyMemory(call.address, this.#queue.buffer(slot), call.length);
     }
-    call.finish(executor, result);
+    call.finish(executor, result, this.#queue.buffer(slot));
   }
 
   /** Whether a thread has ended that the event loop has not seen end. */

@@ -19,11 +19,11 @@ import { createSealedMemory, mapShared, type SharedMapping } from '../../src/lin
 import { copyOf, type HostSide, type Script } from './host-side.ts';
 
 const GRANTS = parseGrants({
-  listen: [],
-  connect: [],
+  listen: ['tcp:127.0.0.1:*', 'udp:127.0.0.1:*'],
+  connect: ['tcp:127.0.0.1:*', 'udp:127.0.0.1:*'],
   files: [{ mount: '/data', access: 'read-write' }],
-  streams: [],
-  names: false,
+  streams: ['stdin', 'stdout', 'stderr'],
+  names: true,
 });
 
 const realNow = performance.now;
