@@ -1,5 +1,5 @@
 import { type Boot, BootDescriptor, bellsOf } from '../boundary/boot.ts';
-import { COUNTERS } from '../boundary/counters.ts';
+import { COUNTERS, Count } from '../boundary/counters.ts';
 import { parseGrants, type WrittenGrants } from '../boundary/grants.ts';
 import { type ChannelLayout, CONTROL, channelLayout, EnclaveState, ThreadState } from '../boundary/layout.ts';
 import { PollingLoop } from '../boundary/polling-loop.ts';
@@ -57,7 +57,10 @@ export class EnclaveThread {
         throw new EnclaveError('SGXIO_ENCLAVE_STOPPED', 'the host asked the enclave to stop');
     };
     const shown = new Float64Array(boundary.buffer, this.#layout.counters, COUNTERS);
-    calls.report = () => shown.set(calls.counters.cells);
+    calls.report = () => {
+      calls.counters.cells[Count.arenaBlocks] = port.blocksInUse;
+      shown.set(calls.counters.cells);
+    };
     this.#launches = new LaunchServer(boundary, this.#layout, BootDescriptor.outcomeBell);
     this.#loop = this.#createLoop(boot, thread, port, () => calls.report(), fail);
     calls.onWaiter = () => this.#loop.wake();

@@ -20,6 +20,7 @@ import {
 import { closeDescriptor, createEvent, futexWake, signalEvent } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import { createSealedMemory, discardShared, mapShared, type SharedMapping } from '../linux/memory.ts';
+import type { CallTrace } from './call-trace.ts';
 import { Copier, type PrivateBuffer } from './copier.ts';
 import type { ServiceModule } from './custom-services.ts';
 import { diagnostics } from './diagnostics.ts';
@@ -45,6 +46,8 @@ export interface EnclaveOptions {
   readonly directories?: Readonly<Record<string, string>>;
   /** Serves some kinds of calls in a way of the user's own. */
   readonly services?: ServiceModule;
+  /** Writes down every call that its workers serve. */
+  readonly trace?: CallTrace;
   /** How long it may take to start, in milliseconds. */
   readonly startTimeout?: number;
   /** Reports tasks that compute for too long without a pause; nothing watches for them unless told. */
@@ -208,6 +211,7 @@ export class Enclave<Program extends object = UntypedProgram> {
         directories,
         spins: strategy === 'exitless',
         services: options.services,
+        trace: options.trace?.addWorker(),
         stop: this.#stopWorkers,
       });
     }

@@ -48,6 +48,7 @@ function sharedBoundary(): SharedMapping {
  * makes time pass instead, so that no bound is too long to be tried.
  */
 export class InProcessHost implements HostSide, Port {
+  readonly blocksInUse = 0;
   readonly words: Int32Array<SharedArrayBuffer>;
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   readonly layout: ChannelLayout = channelLayout(0);
