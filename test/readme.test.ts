@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -40,9 +41,10 @@ test('the server', async () => {
   await using enclave = await Enclave.create(image);
   const served = enclave.launch('serve');
   const socket = connect(Number(await enclave.launch('port')), '127.0.0.1');
+  const closed = once(socket, 'close');
   const chunks: Buffer[] = [];
   socket.on('data', (chunk) => chunks.push(chunk)).end('exit-less');
   await served;
-  await new Promise((resolve) => socket.once('close', resolve));
+  await closed;
   assert.equal(Buffer.concat(chunks).toString(), 'exit-less');
 });

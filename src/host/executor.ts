@@ -139,7 +139,13 @@ export class Executor {
       return;
     }
     this.#pending.set(pending.id, pending);
+    this.#journal?.wait(pending.id, timeout);
     if (timeout >= 0) this.#deadlines.add(pending, timeout);
+  }
+
+  /** Says that something is tried for a call that was kept, or, when that did nothing, that it waits again. */
+  retries(pending: Pending, tries: boolean): void {
+    this.#journal?.setWaits(pending.id, !tries);
   }
 
   /** Answers a call that was kept. */

@@ -25,6 +25,7 @@ import { openCached, statCached } from '../linux/paths.ts';
 import { Blocking, type BlockingArguments, statusResult, textAt } from './blocking.ts';
 import { BlockingCall, type Convert, type InUse } from './blocking-call.ts';
 import type { Executor, Handler, Resource } from './executor.ts';
+import { ResourceType } from './journal.ts';
 import type { Mount } from './mounts.ts';
 
 /**
@@ -41,6 +42,7 @@ const locks: ReadonlyMap<number, number> = new Map([
 
 /** An open file, which stays open for as long as a call is using it. */
 export class HostFile implements Resource, InUse {
+  readonly type: number = ResourceType.file;
   readonly descriptor: number;
   /** The ids of calls that are not over. */
   readonly #calls = new Set<number>();

@@ -20,7 +20,8 @@ const { ECANCELED, EINVAL } = constants.errno;
  */
 export class Pool implements BlockingCalls, Watched {
   readonly #queue = new BlockingQueue();
-  readonly #bell: number = check(createEvent(), 'eventfd');
+  /** Rings when a thread has a result. */
+  readonly bell: number = check(createEvent(), 'eventfd');
   readonly #threads = new Set<Worker>();
   readonly #calls: (BlockingCall | undefined)[] = new Array(BLOCKING_CALLS_MAX).fill(undefined);
   readonly #free: number[] = Array.from({ length: BLOCKING_CALLS_MAX }, (_, slot) => slot);
@@ -29,8 +30,8 @@ export class Pool implements BlockingCalls, Watched {
 
   /** Listens for results in the epoll of the executor whose calls it makes. */
   constructor(executor: Executor) {
-    check(addToEpoll(executor.epoll, this.#bell, EPOLLIN), 'epoll_ctl');
-    executor.watch(this.#bell, this);
+    check(addToEpoll(executor.epoll, this.bell, EPOLLIN), 'epoll_ctl');
+    executor.watch(this.bell, this);
   }
 
   start(executor: Executor, call: BlockingCall): void {
@@ -54,7 +55,7 @@ export class Pool implements BlockingCalls, Watched {
 
   #startThread(): void {
     this.#queue.countStart();
-    const data: PoolThreadData = { memory: this.#queue.memory, bell: this.#bell };
+    const data: PoolThreadData = { memory: this.#queue.memory, bell: this.bell };
     const thread = new Worker(new URL('./pool-main.js', import.meta.url), { workerData: data });
     thread.unref();
     thread.once('exit', () => this.#threads.delete(thread));
@@ -62,7 +63,7 @@ export class Pool implements BlockingCalls, Watched {
   }
 
   onEvents(executor: Executor): void {
-    drainEvent(this.#bell);
+    drainEvent(this.bell);
     for (let slot = 0; slot < BLOCKING_CALLS_MAX; slot++) this.#collect(executor, slot);
     while (this.#free.length > 0 && this.#waiting.length > 0) {
       this.#put(executor, this.#waiting.shift() as BlockingCall);
@@ -95,6 +96,6 @@ export class Pool implements BlockingCalls, Watched {
     this.#queue.stop();
     while (this.#threads.size > 0) await new Promise((resolve) => setImmediate(resolve));
     this.onEvents(executor);
-    closeDescriptor(this.#bell);
+    closeDescriptor(this.bell);
   }
 }

@@ -1,5 +1,6 @@
 import { closeDescriptor } from '../linux/events.ts';
 import type { Executor, Resource } from './executor.ts';
+import { HostFile } from './files.ts';
 import { type Journal, ResourceType } from './journal.ts';
 import { Poller } from './poller.ts';
 import { Socket } from './socket.ts';
@@ -35,6 +36,8 @@ function restore(type: number, descriptor: number, handles: ReadonlyMap<number, 
       return new Socket(descriptor);
     case ResourceType.poller:
       return new Poller(descriptor, handles);
+    case ResourceType.file:
+      return new HostFile(descriptor);
     default:
       return new Lost(descriptor);
   }

@@ -134,8 +134,9 @@ export class Socket extends ByteStream implements Watched {
 
   #retry(executor: Executor, queue: PendingAttempt[]): void {
     for (let pending = queue[0]; pending !== undefined; pending = queue[0]) {
+      executor.retries(pending, true);
       const result = this.#try(executor, pending.attempt, pending.address, pending.length);
-      if (result === -EAGAIN) return;
+      if (result === -EAGAIN) return executor.retries(pending, false);
       queue.shift();
       executor.settle(pending, result);
     }

@@ -10,7 +10,7 @@ import { addToEpoll, closeDescriptor, drainEvent, EPOLLIN, yieldProcessor } from
 import { check } from '../linux/ffi.ts';
 import type { SharedMapping } from '../linux/memory.ts';
 import { Executor, type Handler } from './executor.ts';
-import type { Journal } from './journal.ts';
+import type { Journal, TakenCall } from './journal.ts';
 import { closeMounts, openMounts } from './mounts.ts';
 import { Pool } from './pool.ts';
 import { restoreHandles } from './restore.ts';
@@ -88,21 +88,31 @@ export class Worker {
   }
 
   /**
-   * Ends what the worker before this one left: its handles go on; the calls that it had taken fail, because
-   * nobody knows how far it got with them. A call that it had noted and not begun is served again.
+   * Goes on where the worker before this one died. Its handles stay; calls that only waited are served from the
+   * start; the others that it had taken fail, because nobody knows how far it got with them.
    */
   #takeOver(): void {
     const journal = this.#journal;
-    const predecessor = journal.epoll;
-    if (predecessor >= 0) closeDescriptor(predecessor);
-    journal.serve(this.#executor.epoll);
+    journal.closeOwn();
+    const { epoll, mounts } = this.#executor;
+    journal.serve([epoll, this.#pool.bell, ...mounts.map(({ descriptor }) => descriptor)]);
     restoreHandles(this.#executor, journal);
     if (this.#reader.waiting()) journal.untake(this.#reader.nextId);
-    for (const { id, kind, operand } of journal.inFlight()) {
-      if (kind === CallKind.close) this.#executor.closeHandle(operand);
-      if (kind === CallKind.connect && operand >= 0) closeDescriptor(operand);
-      this.#sink.complete(id, -EIO, 0, 0);
+    const calls = journal.inFlight();
+    for (const call of calls) {
+      if (call.kind === CallKind.close) this.#executor.closeHandle(call.handle);
+      if (call.descriptor >= 0) closeDescriptor(call.descriptor);
+      if (!isServedAgain(call)) this.#sink.complete(call.id, -EIO, 0, 0);
     }
+    for (const call of calls.filter(isServedAgain)) this.#serveAgain(call);
+  }
+
+  #serveAgain(call: TakenCall): void {
+    const { id, kind, handle, payload, length, deadline } = call;
+    const left = deadline - performance.timeOrigin - performance.now();
+    const timeout = deadline < 0 ? -1 : Math.max(0, Math.ceil(left));
+    this.#journal.setWaits(id, false);
+    this.#executor.execute(Object.assign(new Request(), { id, kind, handle, payload, length, timeout }));
   }
 
   async run(): Promise<void> {
@@ -127,10 +137,9 @@ export class Worker {
     // An enclave that takes no answers is given none: what waits here stays within what is in flight.
     while (served < BATCH && !this.#sink.overflowing && this.#reader.read(request)) {
       served++;
-      const { id, kind } = request;
       const taken = this.#reader.taken;
-      this.#journal.take(id, kind, request.handle, taken);
-      this.#journal.counters.begin(id, kind, (taken - this.#sink.written) | 0);
+      this.#journal.take(request, taken);
+      this.#journal.counters.begin(request.id, request.kind, (taken - this.#sink.written) | 0);
       this.#executor.execute(request);
     }
     if (served === BATCH && this.#executor.pendingCount > 0) this.#executor.poll(0);
@@ -176,4 +185,10 @@ export class Worker {
     }
     Atomics.store(this.#words, this.#parkedWord, 0);
   }
+}
+
+/** Whether a call can be served from the start: it waits for its socket, and all it asks is in the journal. */
+function isServedAgain({ kind, waits }: TakenCall): boolean {
+  const { accept, receive, send, poll } = CallKind;
+  return waits && (kind === accept || kind === receive || kind === send || kind === poll);
 }

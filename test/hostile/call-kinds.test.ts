@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { CallKindName } from '../../src/boundary/kinds.ts';
 import { buildImage } from '../../src/image/build.ts';
 import type { Script } from '../support/host-side.ts';
 import { InProcessHost } from '../support/in-process-host.ts';
@@ -9,20 +10,20 @@ import { exercises } from './fixtures/every-kind.ts';
 import { forgetHandles } from './forget-handles.ts';
 import { HonestAnswers, nameOf } from './honest-answers.ts';
 import { commonLies, type Lie, ownLies } from './lies.ts';
-import type { ToldKind } from './told-kinds.ts';
 
 /** Every kind of call is told every lie: those that only it can be told, and those that all can. */
-const kinds = Object.keys(ownLies) as ToldKind[];
+const kinds = Object.keys(ownLies) as CallKindName[];
 const image = buildImage(fileURLToPath(new URL('./fixtures/every-kind.js', import.meta.url)), {
   name: 'every-kind',
+  grants: { files: [{ mount: '/data', access: 'read-write' }] },
 });
 
 /** A call that is to be cancelled must wait. */
-function honestBeside(kind: ToldKind): HonestAnswers {
+function honestBeside(kind: CallKindName): HonestAnswers {
   return new HonestAnswers(kind === 'cancel' ? ['receive'] : []);
 }
 
-function liar(kind: ToldKind, lie: Lie): Script {
+function liar(kind: CallKindName, lie: Lie): Script {
   const honest = honestBeside(kind);
   let calls = 0;
   return (request, host) => {

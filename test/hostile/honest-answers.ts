@@ -1,27 +1,29 @@
 import { constants } from 'node:os';
-import { CallKind } from '../../src/boundary/kinds.ts';
+import { CallKind, type CallKindName } from '../../src/boundary/kinds.ts';
 import { Readiness } from '../../src/boundary/net.ts';
 import type { Request } from '../../src/boundary/ring.ts';
+import { FILE_STATUS_BYTES } from '../../src/linux/file-status.ts';
 import { encodeSocketAddress } from '../../src/linux/socket-address.ts';
 import type { HostSide, Script } from '../support/host-side.ts';
-import type { ToldKind } from './told-kinds.ts';
+import { directoryEntry, fileStatus } from './file-payloads.ts';
 
-const names = new Map<number, ToldKind>(
-  Object.entries(CallKind).map(([name, kind]) => [kind, name as ToldKind]),
+const names = new Map<number, CallKindName>(
+  Object.entries(CallKind).map(([name, kind]) => [kind, name as CallKindName]),
 );
 
 /** The name of a kind by its number. */
-export function nameOf(kind: number): ToldKind {
-  return names.get(kind) as ToldKind;
+export function nameOf(kind: number): CallKindName {
+  return names.get(kind) as CallKindName;
 }
 
 /** What an honest host answers, made up: enough for a program to go on. */
 export class HonestAnswers {
-  readonly #silent: readonly ToldKind[];
+  readonly #silent: readonly CallKindName[];
   readonly #unanswered = new Set<number>();
   #handles = 0;
+  #listed = false;
 
-  readonly #answers: Readonly<Record<ToldKind, (request: Request, host: HostSide) => void>> = {
+  readonly #answers: Readonly<Record<CallKindName, (request: Request, host: HostSide) => void>> = {
     nothing: succeed,
     cancel: (request, host) => {
       if (this.#unanswered.delete(request.a0)) host.answer(request.a0, -constants.errno.ECANCELED);
@@ -53,11 +55,42 @@ export class HonestAnswers {
       host.words[start + 1] = Readiness.readable;
       host.answer(request.id, 1);
     },
+    openFile: (request, host) => this.#open(request, host),
+    readFile: (request, host) => {
+      host.payload(request).fill(0x5a);
+      host.answer(request.id, request.length);
+    },
+    writeFile: (request, host) => host.answer(request.id, request.length),
+    syncFile: succeed,
+    truncateFile: succeed,
+    statFile: giveStatus,
+    statPath: giveStatus,
+    readDirectory: (request, host) => {
+      const entry = this.#listed ? new Uint8Array(0) : directoryEntry('name');
+      this.#listed = true;
+      host.payload(request).set(entry);
+      host.answer(request.id, entry.length);
+    },
+    makeDirectory: succeed,
+    removeDirectory: succeed,
+    unlink: succeed,
+    rename: succeed,
+    link: succeed,
+    symbolicLink: succeed,
+    readLink: (request, host) => {
+      host.payload(request).fill(0x61, 0, 3);
+      host.answer(request.id, 3);
+    },
+    changeMode: succeed,
+    changeFileMode: succeed,
+    setTimes: succeed,
+    setFileTimes: succeed,
+    lockFile: succeed,
     echo: (request, host) => host.answer(request.id, -constants.errno.ENOSYS),
   };
 
   /** Calls of the silent kinds wait until they are cancelled. */
-  constructor(silent: readonly ToldKind[] = []) {
+  constructor(silent: readonly CallKindName[] = []) {
     this.#silent = silent;
   }
 
@@ -70,6 +103,11 @@ export class HonestAnswers {
   #open(request: Request, host: HostSide): void {
     host.answer(request.id, this.#handles++);
   }
+}
+
+function giveStatus(request: Request, host: HostSide): void {
+  host.payload(request).set(fileStatus());
+  host.answer(request.id, FILE_STATUS_BYTES);
 }
 
 function succeed(request: Request, host: HostSide): void {

@@ -1,10 +1,11 @@
 import { constants } from 'node:os';
-import { CallKind, callRules, mayFailWith } from '../../src/boundary/kinds.ts';
+import { CallKind, type CallKindName, callRules, mayFailWith } from '../../src/boundary/kinds.ts';
 import { READY_MAX } from '../../src/boundary/net.ts';
 import type { Request } from '../../src/boundary/ring.ts';
 import { HANDLES_MAX } from '../../src/limits.ts';
+import { FILE_STATUS_BYTES } from '../../src/linux/file-status.ts';
 import type { HostSide } from '../support/host-side.ts';
-import type { ToldKind } from './told-kinds.ts';
+import { directoryEntry, fileStatus, type StatusFields } from './file-payloads.ts';
 
 /** What the program must meet: the code of an error, or that it never noticed because nothing was believed. */
 export type Outcome = 'SGXIO_HOST_VIOLATION' | 'SGXIO_TIMED_OUT' | 'EIO' | 'EINVAL' | 'unharmed';
@@ -21,7 +22,7 @@ export interface Lie {
 }
 
 const VIOLATION = 'SGXIO_HOST_VIOLATION';
-const { ENXIO } = constants.errno;
+const { ENOTTY } = constants.errno;
 
 function answer(name: string, result: number, outcome: Outcome = VIOLATION, at = 1): Lie {
   return { name, tell: (request, host) => host.answer(request.id, result), outcome, at };
@@ -61,11 +62,46 @@ function answerReady(name: string, entries: readonly number[], count: number, ou
   };
 }
 
+/** The status of a file, cut to `length` bytes. */
+function answerStatus(name: string, fields: StatusFields, length: number = FILE_STATUS_BYTES): Lie {
+  return {
+    name,
+    tell: (request, host) => {
+      host.payload(request).set(fileStatus(fields));
+      host.answer(request.id, length);
+    },
+    outcome: VIOLATION,
+  };
+}
+
+/** A listing of these bytes. */
+function answerListing(name: string, bytes: Uint8Array, length = bytes.length): Lie {
+  return {
+    name,
+    tell: (request, host) => {
+      host.payload(request).set(bytes);
+      host.answer(request.id, length);
+    },
+    outcome: VIOLATION,
+  };
+}
+
+const statusLies: readonly [Lie, ...Lie[]] = [
+  answerStatus('half a status', {}, FILE_STATUS_BYTES / 2),
+  answerStatus('no status', {}, 0),
+  answerStatus('a mode of no type', { mode: 0o644 }),
+  answerStatus('a size beyond 2^53', { size: 2n ** 60n }),
+  answerStatus('a negative size', { size: -1n }),
+  answerStatus('a second of more than a billion nanoseconds', { nanoseconds: 1_000_000_000 }),
+  answerStatus('a time beyond 2^53', { seconds: 2n ** 62n }),
+];
+
+const countsSomething = answer('success that counts something', 1);
 const firstHandleAgain = answer('the handle of the one before', 0, VIOLATION, 2);
 
 /** Lies that only one kind of call can be told. A kind without a row does not compile. */
-export const ownLies: Readonly<Record<ToldKind, readonly [Lie, ...Lie[]]>> = {
-  nothing: [answer('success that counts something', 1)],
+export const ownLies: Readonly<Record<CallKindName, readonly [Lie, ...Lie[]]>> = {
+  nothing: [countsSomething],
   cancel: [
     {
       name: 'the cancelled call succeeds, then the cancel is answered',
@@ -107,9 +143,9 @@ export const ownLies: Readonly<Record<ToldKind, readonly [Lie, ...Lie[]]>> = {
     answer('more than was given', 65),
     { ...answer('nothing taken, for ever', 0, 'SGXIO_TIMED_OUT'), always: true },
   ],
-  shutdown: [answer('success that counts something', 1)],
-  close: [answer('success that counts something', 1)],
-  setOption: [answer('success that counts something', 1)],
+  shutdown: [countsSomething],
+  close: [countsSomething],
+  setOption: [countsSomething],
   address: [
     answerAddress('a family that is none', [0xff, 0x7f], 16),
     answerAddress('a family cut in half', [2], 1),
@@ -120,7 +156,7 @@ export const ownLies: Readonly<Record<ToldKind, readonly [Lie, ...Lie[]]>> = {
     answerAddress('a path that is no UTF-8', [1, 0, 0xff, 0xfe], 4, 'EINVAL'),
   ],
   createPoller: [firstHandleAgain],
-  watch: [answer('success that counts something', 1)],
+  watch: [countsSomething],
   poll: [
     answerReady('a handle that nobody has', [77, 1], 1, VIOLATION),
     answerReady('a negative handle', [-1, 1], 1, VIOLATION),
@@ -131,11 +167,39 @@ export const ownLies: Readonly<Record<ToldKind, readonly [Lie, ...Lie[]]>> = {
     answerReady('every bit', [1, -1], 1, VIOLATION),
     answerReady('only what was not asked for', [1, 2], 1, 'unharmed'),
   ],
-  echo: [answer('success that counts something', 1)],
+  echo: [countsSomething],
+  openFile: [firstHandleAgain],
+  readFile: [answer('more than the file was asked for', 65)],
+  writeFile: [answer('more than was given', 65)],
+  syncFile: [countsSomething],
+  truncateFile: [countsSomething],
+  statFile: statusLies,
+  statPath: statusLies,
+  readDirectory: [
+    answerListing('a name with a slash', directoryEntry('../../etc')),
+    answerListing('an empty name', directoryEntry('')),
+    answerListing('a name without an end', directoryEntry('name').fill(0x61, 19)),
+    answerListing('an entry cut short', directoryEntry('name'), 20),
+    answerListing('an entry longer than the listing', directoryEntry('name', 4096)),
+    answerListing('an entry of no length', directoryEntry('name', 0)),
+    answerListing('an entry that is not aligned', directoryEntry('name', 25)),
+  ],
+  makeDirectory: [countsSomething],
+  removeDirectory: [countsSomething],
+  unlink: [countsSomething],
+  rename: [countsSomething],
+  link: [countsSomething],
+  symbolicLink: [countsSomething],
+  readLink: [answer('a text longer than any path', 5000)],
+  changeMode: [countsSomething],
+  changeFileMode: [countsSomething],
+  setTimes: [countsSomething],
+  setFileTimes: [countsSomething],
+  lockFile: [countsSomething],
 };
 
 /** The largest result of the call that {@link exercises} makes of each kind. */
-function largestResult(kind: ToldKind, request: Request): number {
+function largestResult(kind: CallKindName, request: Request): number {
   switch (callRules[kind].result) {
     case 'zero':
       return 0;
@@ -149,7 +213,7 @@ function largestResult(kind: ToldKind, request: Request): number {
 }
 
 /** Lies that every kind of call can be told. */
-export function commonLies(kind: ToldKind): Lie[] {
+export function commonLies(kind: CallKindName): Lie[] {
   // The program has given a call up whose cancel fails: nobody is there to be told.
   const ioError = kind === 'cancel' ? 'unharmed' : 'EIO';
   return [
@@ -189,7 +253,7 @@ export function commonLies(kind: ToldKind): Lie[] {
   ];
 }
 
-function neverFailsWith(kind: ToldKind): number {
-  if (mayFailWith(CallKind[kind], ENXIO)) throw new Error(`${kind} may fail with ENXIO: choose another`);
-  return ENXIO;
+function neverFailsWith(kind: CallKindName): number {
+  if (mayFailWith(CallKind[kind], ENOTTY)) throw new Error(`${kind} may fail with ENOTTY: choose another`);
+  return ENOTTY;
 }

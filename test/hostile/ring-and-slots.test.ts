@@ -8,7 +8,13 @@ import type { Request } from '../../src/boundary/ring.ts';
 import { callAsync, callSync, Direction } from '../../src/enclave/transfer.ts';
 import { connect, ping, pingAsync } from '../../src/enclave.ts';
 import { Enclave } from '../../src/host/enclave.ts';
-import { ARENA_CLASSES, PAGE_BYTES, RING_ENTRIES } from '../../src/limits.ts';
+import {
+  ARENA_CLASSES,
+  CALLS_IN_FLIGHT_MAX,
+  CALLS_KEPT_FOR_ENDING,
+  PAGE_BYTES,
+  RING_ENTRIES,
+} from '../../src/limits.ts';
 import { closeDescriptor } from '../../src/linux/events.ts';
 import { createSealedMemory, createSecretMemory, mapShared } from '../../src/linux/memory.ts';
 import { LyingHost } from '../support/lying-host.ts';
@@ -196,7 +202,7 @@ test('R7 giving up while every slot is taken is told to the program all the same
   host.script = () => {};
   const abort = new AbortController();
   await host.run(async () => {
-    const all = Array.from({ length: 16_384 }, () =>
+    const all = Array.from({ length: CALLS_IN_FLIGHT_MAX - CALLS_KEPT_FOR_ENDING }, () =>
       callAsync({ kind: CallKind.accept, handle: 0 }, { signal: abort.signal }).catch(codeOf),
     );
     await assert.rejects(callAsync(receiving(new Uint8Array(64))), { code: 'SGXIO_CHANNEL_FULL' });

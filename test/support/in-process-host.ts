@@ -1,5 +1,10 @@
 import { parseGrants } from '../../src/boundary/grants.ts';
-import { boundaryBytes, type ChannelLayout, channelLayout } from '../../src/boundary/layout.ts';
+import {
+  boundaryBytes,
+  type ChannelLayout,
+  COMPLETION_BYTES,
+  channelLayout,
+} from '../../src/boundary/layout.ts';
 import { PollingLoop } from '../../src/boundary/polling-loop.ts';
 import type { Port } from '../../src/boundary/port.ts';
 import { CompletionWriter, Request, SubmissionReader } from '../../src/boundary/ring.ts';
@@ -13,7 +18,13 @@ import { check } from '../../src/linux/ffi.ts';
 import { createSealedMemory, mapShared, type SharedMapping } from '../../src/linux/memory.ts';
 import { copyOf, type HostSide, type Script } from './host-side.ts';
 
-const NO_GRANTS = parseGrants({ listen: [], connect: [], files: [], streams: [], names: false });
+const GRANTS = parseGrants({
+  listen: [],
+  connect: [],
+  files: [{ mount: '/data', access: 'read-write' }],
+  streams: [],
+  names: false,
+});
 
 const realNow = performance.now;
 
@@ -64,7 +75,8 @@ export class InProcessHost implements HostSide, Port {
     this.words = new Int32Array(mapping.buffer);
     this.bytes = new Uint8Array(mapping.buffer);
     const { words, layout } = this;
-    this.words.fill(0, layout.completionsTaken >> 2, layout.arena >> 2);
+    const end = layout.completionRing + RING_ENTRIES * COMPLETION_BYTES;
+    this.words.fill(0, layout.completionsTaken >> 2, end >> 2);
     this.calls = new Calls(new WaitPolicy(false));
     this.port = new RingPort(mapping, layout, bell, bell, this.calls, this.calls.counters);
     this.bell = bell;
@@ -100,7 +112,7 @@ export class InProcessHost implements HostSide, Port {
     setRuntime({
       calls: this.calls,
       loop: this.#loop,
-      grants: NO_GRANTS,
+      grants: GRANTS,
       words,
       thread: { index: 0, count: 1 },
     });
@@ -130,6 +142,11 @@ export class InProcessHost implements HostSide, Port {
       this.#reader.acknowledge();
       this.script(copyOf(this.#request), this);
     }
+  }
+
+  /** Takes what was submitted without a look at it. */
+  serveSilently(): void {
+    while (this.#reader.read(this.#request)) this.#reader.acknowledge();
   }
 
   answer(id: number, result: number, extra0 = 0, extra1 = 0): void {

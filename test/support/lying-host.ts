@@ -263,7 +263,10 @@ export class LyingHost implements HostSide, AsyncDisposable {
 
   /** Ends the worker in the middle of whatever it does. */
   async terminateWorker(): Promise<void> {
-    await this.#worker?.terminate();
+    const ended = this.#worker?.terminate();
+    // A thread that sleeps in the kernel ends only when it comes back.
+    signalEvent(this.hostBell);
+    await ended;
     this.#worker = undefined;
   }
 
