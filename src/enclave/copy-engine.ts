@@ -45,12 +45,17 @@ export class CopyEngine {
   }
 
   serve(): void {
-    this.#launches.serve([], {
-      copyIn: (handle, pieces) => this.#copies.copyIn(handle, pieces),
-      copyOut: (handle, pieces, last) => this.#copies.copyOut(handle, pieces, last),
-      createBuffer: (bytes) => createForHost(bytes as number),
-      freeBuffer: (handle) => freeForHost(handle as number),
-    });
+    const copies = this.#copies;
+    this.#launches.serve(
+      [],
+      {
+        copyPiecesIn: (handle, pieces) => copies.copyIn(handle, pieces),
+        copyPiecesOut: (handle, pieces, last) => copies.copyOut(handle, pieces, last),
+        createBuffer: (bytes) => createForHost(bytes as number),
+        freeBuffer: (handle) => freeForHost(handle as number),
+      },
+      (isIn, handle, buffer, pinned, bytes) => copies.copyRun(isIn, handle, buffer, pinned, bytes),
+    );
     Atomics.store(this.#words, channelLayout(this.#channel).threadState >> 2, ThreadState.serving);
     this.#loop.wake();
   }

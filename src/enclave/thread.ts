@@ -68,6 +68,7 @@ export class EnclaveThread {
       loop: this.#loop,
       grants: parseGrants(grants),
       words,
+      boundaryAddress: boundary.address,
       thread: { index: thread, count: boot.channels },
     });
   }

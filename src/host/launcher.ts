@@ -28,6 +28,7 @@ const SPIN_MILLISECONDS = 1;
 /** How long it sleeps before it looks whether the enclave is still there, in milliseconds. */
 const SLEEP_MILLISECONDS = 100;
 const NOTHING = new Uint8Array(0);
+const NO_WORDS = [0, 0, 0] as const;
 
 /** Queues launches for the threads of one enclave and settles them, without entering the enclave. */
 export class Launcher {
@@ -128,6 +129,7 @@ export class Launcher {
     values: readonly unknown[],
     options: LaunchOptions | undefined,
     settler: Settler,
+    words: readonly [number, number, number] = NO_WORDS,
   ): () => void {
     if (this.#closed !== undefined) throw this.#closed;
     const priority = Priority[options?.priority ?? 'normal'];
@@ -144,7 +146,7 @@ export class Launcher {
       options?.timeout === undefined && options?.signal === undefined
         ? undefined
         : new LimitedSettler(settler, options);
-    const launch = { kind, handle, argumentBytes, priority, settler: limited ?? settler, id: 0 };
+    const launch = { kind, handle, words, argumentBytes, priority, settler: limited ?? settler, id: 0 };
     const giveUp = (): void => {
       channel.cancel(launch);
       this.#afterOutcomes();
@@ -170,7 +172,7 @@ export class Launcher {
   #choose(kind: number, thread: number | undefined): LaunchChannel {
     if (thread !== undefined) {
       const channel = this.#channels[thread];
-      if (channel === undefined || (kind !== LaunchKind.service && thread >= this.#threads)) {
+      if (channel === undefined || (isOfProgram(kind) && thread >= this.#threads)) {
         throw new InvalidArgumentError(`there is no thread ${thread}; there are ${this.#threads}`);
       }
       if (channel.isDead) throw this.#onThreadDeath(thread);
@@ -290,6 +292,11 @@ export class Launcher {
     for (const channel of this.#channels) channel.fail(error);
     for (const look of this.#waiting.splice(0)) look();
   }
+}
+
+/** What the copy engine does not run. */
+function isOfProgram(kind: number): boolean {
+  return kind === LaunchKind.run || kind === LaunchKind.graph;
 }
 
 function misbehaved(cause: unknown): EnclaveError {

@@ -114,6 +114,7 @@ export class InProcessHost implements HostSide, Port {
       loop: this.#loop,
       grants: GRANTS,
       words,
+      boundaryAddress: 0,
       thread: { index: 0, count: 1 },
     });
     performance.now = () => {
