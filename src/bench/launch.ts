@@ -6,7 +6,7 @@ import type * as program from './launch-program.ts';
 import { median, summarize } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 
-const LAUNCHES = 5000;
+const LAUNCHES = 1000;
 const QUEUED = 1000;
 const QUEUES = 20;
 const WARM_UP_ROUNDS = 2;

@@ -13,6 +13,8 @@ export interface Polled {
   park(): boolean;
   /** Ends what `park` began. */
   unpark(): void;
+  /** Lets other threads run for a moment: who is awaited may need this processor. */
+  rest(): void;
   /** How long to look, in microseconds, before sleeping. */
   spinMicroseconds(): number;
   /** Told how long nothing came in, in microseconds, before something did. */
@@ -83,8 +85,12 @@ export class PollingLoop {
     this.#looks = 0;
     const quietMicroseconds = (performance.now() - this.#quietSince) * 1000;
     const lively = this.#polled.awaits() && quietMicroseconds < this.#polled.spinMicroseconds();
-    if (count > 0 || lively) setImmediate(this.#turn);
-    else this.#park();
+    if (count === 0 && !lively) {
+      this.#park();
+      return;
+    }
+    if (count === 0) this.#polled.rest();
+    setImmediate(this.#turn);
   }
 
   #park(): void {

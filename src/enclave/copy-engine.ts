@@ -2,7 +2,7 @@ import { type Boot, BootDescriptor, bellsOf } from '../boundary/boot.ts';
 import { CONTROL, channelLayout, pinnedStart, ThreadState } from '../boundary/layout.ts';
 import { PollingLoop } from '../boundary/polling-loop.ts';
 import { WaitPolicy } from '../boundary/waiting.ts';
-import { drainEvent } from '../linux/events.ts';
+import { drainEvent, yieldProcessor } from '../linux/events.ts';
 import type { SharedMapping } from '../linux/memory.ts';
 import { watchDescriptor } from '../linux/watch.ts';
 import { createForHost, freeForHost } from './buffers.ts';
@@ -37,6 +37,7 @@ export class CopyEngine {
         launches.unpark();
         drainEvent(enclaveBell);
       },
+      rest: yieldProcessor,
       spinMicroseconds: () => policy.spinMicroseconds,
       record: (microseconds) => policy.record(microseconds),
       fail,

@@ -98,6 +98,7 @@ export class EnclaveThread {
         port.unpark();
         drainEvent(enclaveBell);
       },
+      rest: () => port.yield(),
       spinMicroseconds: () => policy.spinMicroseconds,
       record: (microseconds) => policy.record(microseconds),
       fail,

@@ -5,7 +5,7 @@ import { PollingLoop } from '../boundary/polling-loop.ts';
 import { WaitPolicy } from '../boundary/waiting.ts';
 import { AbortError, EnclaveError, InvalidArgumentError, SgxioError, TimeoutError } from '../errors.ts';
 import { LAUNCH_PAYLOAD_MAX, LAUNCHES_QUEUED_MAX } from '../limits.ts';
-import { drainEvent, EPOLLIN, pollDescriptor } from '../linux/events.ts';
+import { drainEvent, EPOLLIN, pollDescriptor, yieldProcessor } from '../linux/events.ts';
 import { type DescriptorWatch, watchDescriptor } from '../linux/watch.ts';
 import type { Launch, LaunchChannel, Settler } from './launch-channel.ts';
 
@@ -70,6 +70,7 @@ export class Launcher {
       awaits: () => this.pending > 0,
       park: () => this.#park(),
       unpark: () => this.#unpark(),
+      rest: yieldProcessor,
       spinMicroseconds: () => this.#policy.spinMicroseconds,
       record: (microseconds) => this.#policy.record(microseconds),
       fail: (error) => this.fail(misbehaved(error)),
@@ -241,7 +242,10 @@ export class Launcher {
     let spinUntil = performance.now() + SPIN_MILLISECONDS;
     while (!outcome.settled) {
       if (this.#pollSeveral() > 0) continue;
-      if (performance.now() < spinUntil) continue;
+      if (performance.now() < spinUntil) {
+        yieldProcessor();
+        continue;
+      }
       if (
         !this.#park() &&
         pollDescriptor(this.#outcomeBell, EPOLLIN, SLEEP_MILLISECONDS) === 0 &&

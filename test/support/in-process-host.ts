@@ -104,6 +104,7 @@ export class InProcessHost implements HostSide, Port {
       awaits: () => this.calls.waiting > 0,
       park: () => false,
       unpark: () => {},
+      rest: () => {},
       spinMicroseconds: () => 0,
       record: () => {},
       fail,
