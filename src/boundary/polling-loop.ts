@@ -3,6 +3,9 @@ const POLLS_A_LOOK = 8;
 /** Looks, with what they woke running in between, before the event loop gets its turn: some microseconds. */
 const LOOKS_A_TURN = 64;
 
+/** Looks in vain before others may have the processor: about a microsecond. */
+const LOOKS_A_REST = 8;
+
 /** What a {@link PollingLoop} looks after. */
 export interface Polled {
   /** Handles whatever has come in and says how much it was. */
@@ -77,6 +80,7 @@ export class PollingLoop {
       polled.record((now - this.#quietSince) * 1000);
       this.#quietSince = now;
     }
+    if (count === 0 && this.#looks % LOOKS_A_REST === LOOKS_A_REST - 1) polled.rest();
     if (++this.#looks < LOOKS_A_TURN) queueMicrotask(this.#turn);
     else this.#endTurn(count);
   }
@@ -89,7 +93,6 @@ export class PollingLoop {
       this.#park();
       return;
     }
-    if (count === 0) this.#polled.rest();
     setImmediate(this.#turn);
   }
 

@@ -22,7 +22,7 @@ export interface LaunchOptions {
 }
 
 /** Polls between two looks at the clock while a thread waits without its event loop. */
-const POLLS_A_LOOK = 256;
+const POLLS_A_LOOK = 32;
 /** How long such a wait polls before it sleeps, in milliseconds. */
 const SPIN_MILLISECONDS = 1;
 /** How long it sleeps before it looks whether the enclave is still there, in milliseconds. */
