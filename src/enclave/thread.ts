@@ -72,6 +72,7 @@ export class EnclaveThread {
       loop: this.#loop,
       grants: parseGrants(grants),
       words,
+      boundaryAddress: boundary.address,
       thread: { index: thread, count: boot.channels },
     });
   }
@@ -101,6 +102,7 @@ export class EnclaveThread {
         port.unpark();
         drainEvent(enclaveBell);
       },
+      rest: () => port.yield(),
       spinMicroseconds: () => policy.spinMicroseconds,
       record: (microseconds) => policy.record(microseconds),
       fail,

@@ -105,6 +105,7 @@ export class InProcessHost implements HostSide, Port {
       awaits: () => this.calls.waiting > 0,
       park: () => false,
       unpark: () => {},
+      rest: () => {},
       spinMicroseconds: () => 0,
       record: () => {},
       fail,
@@ -115,6 +116,7 @@ export class InProcessHost implements HostSide, Port {
       loop: this.#loop,
       grants: GRANTS,
       words,
+      boundaryAddress: 0,
       thread: { index: 0, count: 1 },
     });
     performance.now = () => {
