@@ -4,6 +4,7 @@ export { type BufferOptions, buffers } from './enclave/buffers.ts';
 export { monotonicTime, sleep, sleepAsync, wallTime } from './enclave/clock.ts';
 export * as files from './enclave/files.ts';
 export { launchable, type StandardSchema } from './enclave/launchable.ts';
+export * as memory from './enclave/memory.ts';
 export {
   Connection,
   connect,
