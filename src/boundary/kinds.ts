@@ -43,6 +43,14 @@ export const CallKind = {
   setTimes: 34,
   setFileTimes: 35,
   lockFile: 36,
+  openDatagram: 37,
+  connectDatagram: 38,
+  receiveFrom: 39,
+  sendTo: 40,
+  lookup: 41,
+  openStream: 42,
+  readStream: 43,
+  writeStream: 44,
 } as const;
 
 export type CallKindName = keyof typeof CallKind;
@@ -95,6 +103,7 @@ const FILE = [
   ...STOPPED,
 ];
 const DISK = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EPIPE', 'ETXTBSY'];
+const BINDS = ['EADDRINUSE', 'EADDRNOTAVAIL', 'ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP', 'EROFS'];
 const CREATES = ['EMFILE', 'ENFILE', 'EACCES', 'EPERM', 'EAFNOSUPPORT', 'EPROTONOSUPPORT'];
 
 export const callRules: Readonly<Record<CallKindName, CallRule>> = {
@@ -104,17 +113,7 @@ export const callRules: Readonly<Record<CallKindName, CallRule>> = {
   listen: {
     syscall: 'listen',
     result: 'handle',
-    errors: [
-      ...SOCKET,
-      ...CREATES,
-      'EADDRINUSE',
-      'EADDRNOTAVAIL',
-      'ENOENT',
-      'ENOTDIR',
-      'ENAMETOOLONG',
-      'ELOOP',
-      'EROFS',
-    ],
+    errors: [...SOCKET, ...CREATES, ...BINDS],
     prompt: true,
   },
   accept: {
@@ -216,6 +215,55 @@ export const callRules: Readonly<Record<CallKindName, CallRule>> = {
   setTimes: { syscall: 'utimensat', result: 'zero', errors: [...PATH, ...ENTRY], prompt: false },
   setFileTimes: { syscall: 'futimens', result: 'zero', errors: [...FILE, 'EROFS', 'EACCES'], prompt: false },
   lockFile: { syscall: 'flock', result: 'zero', errors: [...FILE, 'ENOLCK', 'ENOMEM'], prompt: true },
+  openDatagram: {
+    syscall: 'bind',
+    result: 'handle',
+    errors: [...SOCKET, ...CREATES, ...BINDS],
+    prompt: true,
+  },
+  connectDatagram: {
+    syscall: 'connect',
+    result: 'zero',
+    errors: [...SOCKET, ...CREATES, ...PEER, ...BINDS, 'EPROTOTYPE', 'EAGAIN'],
+    prompt: true,
+  },
+  receiveFrom: {
+    syscall: 'recvfrom',
+    result: 'length',
+    errors: [...SOCKET, ...PEER, ...STOPPED],
+    prompt: false,
+  },
+  sendTo: {
+    syscall: 'sendto',
+    result: 'length',
+    errors: [
+      ...SOCKET,
+      ...PEER,
+      ...STOPPED,
+      ...BINDS,
+      ...['EMSGSIZE', 'EACCES', 'EPERM', 'EDESTADDRREQ', 'EAFNOSUPPORT', 'EISCONN', 'EPROTOTYPE', 'EAGAIN'],
+    ],
+    prompt: false,
+  },
+  lookup: {
+    syscall: 'getaddrinfo',
+    result: 'length',
+    errors: [...STOPPED, 'ENOENT', 'EAGAIN', 'EIO', 'ENOMEM', 'EACCES', 'EINVAL', 'EMFILE', 'ENFILE'],
+    prompt: false,
+  },
+  openStream: {
+    syscall: 'open',
+    result: 'handle',
+    errors: ['EACCES', 'EBADF', 'EINVAL', 'EMFILE'],
+    prompt: true,
+  },
+  readStream: { syscall: 'read', result: 'length', errors: [...FILE, 'ECONNRESET'], prompt: false },
+  writeStream: {
+    syscall: 'write',
+    result: 'length',
+    errors: [...FILE, ...DISK, 'ECONNRESET'],
+    prompt: false,
+  },
   poll: { syscall: 'epoll_wait', result: 'limit', errors: ['EBADF', 'EINVAL', ...STOPPED], prompt: false },
 };
 

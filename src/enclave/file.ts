@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { highWord, LockKind, lowWord, MODE_BITS, TIMES_BYTES } from '../boundary/files.ts';
 import { CallKind } from '../boundary/kinds.ts';
 import { InvalidArgumentError, SystemError } from '../errors.ts';
-import { FILE_TRANSFER_MAX, VECTORS_MAX } from '../limits.ts';
+import { FILE_TRANSFER_MAX } from '../limits.ts';
 import { FILE_STATUS_BYTES } from '../linux/file-status.ts';
 import { sleep, sleepAsync } from './clock.ts';
 import { Open } from './open.ts';
@@ -16,6 +16,7 @@ import {
   requirePrivate,
   type Transfer,
 } from './transfer.ts';
+import { gather, scatter, totalLength } from './vectors.ts';
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -319,37 +320,4 @@ function encodeTime(view: DataView, offset: number, milliseconds: number | undef
   const seconds = Math.floor(milliseconds / 1000);
   view.setBigInt64(offset, BigInt(seconds), true);
   view.setInt32(offset + 8, Math.floor((milliseconds - seconds * 1000) * 1e6), true);
-}
-
-function totalLength(buffers: readonly Bytes[]): number {
-  if (!Array.isArray(buffers) || buffers.length > VECTORS_MAX) {
-    throw new InvalidArgumentError(`vectors are an array of at most ${VECTORS_MAX} buffers`);
-  }
-  let total = 0;
-  for (const buffer of buffers) {
-    requirePrivate(buffer);
-    total += buffer.length;
-  }
-  return total;
-}
-
-function gather(buffers: readonly Bytes[]): Bytes {
-  const whole = new Uint8Array(totalLength(buffers));
-  let start = 0;
-  for (const buffer of buffers) {
-    whole.set(buffer, start);
-    start += buffer.length;
-  }
-  return whole;
-}
-
-/** Spreads the first `length` bytes and says how many they are. */
-function scatter(whole: Bytes, length: number, buffers: readonly Bytes[]): number {
-  let start = 0;
-  for (const buffer of buffers) {
-    if (start >= length) break;
-    buffer.set(whole.subarray(start, Math.min(start + buffer.length, length)));
-    start += buffer.length;
-  }
-  return length;
 }

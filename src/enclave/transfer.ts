@@ -6,6 +6,9 @@ import type { Calls, Waiter } from './calls.ts';
 import { forgetHandle } from './handles.ts';
 import { runtime } from './runtime.ts';
 
+/** Sends in a row that may take nothing before the peer, or the host, is taken for broken. */
+const EMPTY_SENDS_MAX = 16;
+
 /** Which way the payload of a call goes. */
 export const Direction = { none: 0, out: 1, in: 2, both: 3 } as const;
 
@@ -261,4 +264,12 @@ export function closeSync(handle: number): void {
 
 function aborted(signal: AbortSignal): AbortError {
   return new AbortError('the call was aborted', { cause: signal.reason });
+}
+
+/** How many sends in a row took nothing, now that one took `count` bytes; too many are an error. */
+export function nextEmpty(empty: number, count: number): number {
+  if (count > 0) return 0;
+  if (empty >= EMPTY_SENDS_MAX)
+    throw new SgxioError('SGXIO_TIMED_OUT', 'the host takes no bytes, again and again');
+  return empty + 1;
 }

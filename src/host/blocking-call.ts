@@ -8,8 +8,11 @@ export interface InUse {
   end(): void;
 }
 
-/** What becomes of the result of a call, if it is no error: a handle instead of a descriptor, say. */
-export type Convert = (executor: Executor, result: number) => number;
+/**
+ * What becomes of the result of a call, if it is no error: a handle instead of a descriptor, say. What the call
+ * left lies at `address`, which no enclave can change.
+ */
+export type Convert = (executor: Executor, result: number, address: number) => number;
 
 /** One call that may have to wait for a disk. */
 export class BlockingCall implements Pending, BlockingArguments {
@@ -57,11 +60,12 @@ export class BlockingCall implements Pending, BlockingArguments {
     this.#withdrawn = true;
   }
 
-  /** Tells how it ended. Its payload is in place. */
-  finish(executor: Executor, result: number): void {
+  /** Tells how it ended. What it left is in place, and at `address` too. */
+  finish(executor: Executor, result: number, address: number): void {
     this.#inUse?.end();
-    if (this.#withdrawn) discardResult(this.operation, result);
-    else executor.settle(this, result < 0 ? result : (this.#convert?.(executor, result) ?? result));
+    if (this.#withdrawn) return discardResult(this.operation, result);
+    const converted = result < 0 ? result : this.#convert?.(executor, result, address);
+    executor.settle(this, converted ?? result);
   }
 }
 
@@ -74,6 +78,6 @@ export interface BlockingCalls {
 export const blockingInPlace: BlockingCalls = {
   start(executor, call) {
     executor.wait(call, -1);
-    call.finish(executor, perform(call, call.address));
+    call.finish(executor, perform(call, call.address), call.address);
   },
 };

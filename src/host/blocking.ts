@@ -4,11 +4,12 @@ import { closeDescriptor } from '../linux/events.ts';
 import { FILE_STATUS_BYTES } from '../linux/file-status.ts';
 import * as files from '../linux/files.ts';
 import { copyMemory } from '../linux/memory.ts';
+import { resolveName } from '../linux/names.ts';
 import * as paths from '../linux/paths.ts';
 import { Structure } from '../linux/structure.ts';
 
 /**
- * The system calls that may have to wait for a disk, each a plain function of numbers and bytes at an address,
+ * The system calls that may have to wait for a disk or a resolver, each a plain function of numbers and bytes at an address,
  * so that any thread can make them. They return what the kernel returns.
  */
 export const Blocking = {
@@ -32,6 +33,7 @@ export const Blocking = {
   changeFileMode: 17,
   setTimes: 18,
   setFileTimes: 19,
+  lookup: 20,
 } as const;
 
 /** What one of them needs beside its operation. What each number means is said at {@link perform}. */
@@ -93,7 +95,8 @@ export function perform(call: BlockingArguments, address: number): number {
 
 /**
  * Those that find a path below the directory `descriptor`: the first `first` bytes of the payload, in UTF-8. A second
- * path is the rest. `second` is a mode, or the flags of an open whose mode is in `position`.
+ * path is the rest. `second` is a mode, or the flags of an open whose mode is in `position`. The name of a look-up takes
+ * the place of a path, and its family that of a mode.
  */
 function performAtPath(call: BlockingArguments, address: number): number {
   const { operation, descriptor, first, second } = call;
@@ -109,6 +112,8 @@ function performAtPath(call: BlockingArguments, address: number): number {
       return paths.makeDirectory(descriptor, path, second);
     case Blocking.removeDirectory:
       return paths.removeDirectory(descriptor, path);
+    case Blocking.lookup:
+      return resolveName(path, second, address, call.length);
     case Blocking.unlink:
       return paths.unlinkFile(descriptor, path);
     case Blocking.readLink:

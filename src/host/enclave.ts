@@ -4,7 +4,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { type Boot, BootDescriptor, bellsOf, type Strategy, strategies } from '../boundary/boot.ts';
 import { decode } from '../boundary/encoding.ts';
-import { type Grants, parseGrants } from '../boundary/grants.ts';
+import { type Grants, parseGrants, type StreamName } from '../boundary/grants.ts';
 import { exportsRoom } from '../boundary/launch.ts';
 import { boundaryBytes, CONTROL, channelLayout, EnclaveState } from '../boundary/layout.ts';
 import { EnclaveError, type ErrorCode, InvalidArgumentError } from '../errors.ts';
@@ -20,6 +20,7 @@ import {
 import { closeDescriptor, createEvent, futexWake, signalEvent } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import { createSealedMemory, discardShared, mapShared, type SharedMapping } from '../linux/memory.ts';
+import type { CallTrace } from './call-trace.ts';
 import { Copier, type PrivateBuffer } from './copier.ts';
 import type { ServiceModule } from './custom-services.ts';
 import { diagnostics } from './diagnostics.ts';
@@ -45,6 +46,8 @@ export interface EnclaveOptions {
   readonly directories?: Readonly<Record<string, string>>;
   /** Serves some kinds of calls in a way of the user's own. */
   readonly services?: ServiceModule;
+  /** Writes down every call that its workers serve. */
+  readonly trace?: CallTrace;
   /** How long it may take to start, in milliseconds. */
   readonly startTimeout?: number;
   /** Reports tasks that compute for too long without a pause; nothing watches for them unless told. */
@@ -149,7 +152,7 @@ export class Enclave<Program extends object = UntypedProgram> {
       directories: inPlace ? directories : [],
       services: options.services,
     };
-    this.#child = startProcess(boot, [memory, ...this.#bells]);
+    this.#child = startProcess(boot, [memory, ...this.#bells], inPlace ? grants.streams : []);
     closeDescriptor(memory);
     if (!inPlace) this.#startWorkers(grants, directories, options, strategy);
     const channels = Array.from(
@@ -208,6 +211,7 @@ export class Enclave<Program extends object = UntypedProgram> {
         directories,
         spins: strategy === 'exitless',
         services: options.services,
+        trace: options.trace?.addWorker(),
         stop: this.#stopWorkers,
       });
     }
@@ -478,11 +482,19 @@ function checkPinnedBytes(bytes = 0): number {
   throw new InvalidArgumentError(`pinnedBytes is 0, or from ${PINNED_BYTES_MIN} to ${PINNED_BYTES_MAX}`);
 }
 
-/** An enclave's process gets no environment, no input, and no descriptor but those that it is given. */
-function startProcess(boot: Boot, descriptors: readonly number[]): ChildProcess {
+/**
+ * An enclave's process gets no environment, no input, and no descriptor but those that it is given. A program
+ * whose calls are served in its own process has the streams that it was granted there.
+ */
+function startProcess(
+  boot: Boot,
+  descriptors: readonly number[],
+  streams: readonly StreamName[],
+): ChildProcess {
+  const granted = (name: StreamName): 'inherit' | 'ignore' => (streams.includes(name) ? 'inherit' : 'ignore');
   const program = fileURLToPath(new URL(programs[boot.strategy], import.meta.url));
   return spawn(process.execPath, ['--no-warnings', program, JSON.stringify(boot)], {
-    stdio: ['ignore', 'ignore', 'inherit', ...descriptors],
+    stdio: [granted('stdin'), granted('stdout'), 'inherit', ...descriptors],
     env: {},
     cwd: '/',
   });

@@ -12,6 +12,7 @@ import { type BlockingCall, type BlockingCalls, blockingInPlace } from './blocki
 import { Deadlines } from './deadlines.ts';
 import { type Journal, ResourceType } from './journal.ts';
 import type { Mount } from './mounts.ts';
+import { ResolvedNames } from './resolved-names.ts';
 
 const { EAGAIN, EBADF, ECANCELED, EINVAL, EMFILE, ENOSYS, ETIMEDOUT } = constants.errno;
 const EVENTS_A_POLL = 256;
@@ -54,6 +55,8 @@ export class Executor {
   readonly grants: Grants;
   /** The directory of each grant of files. */
   readonly mounts: readonly Mount[];
+  /** What names that the enclave may connect to were found to stand for. */
+  readonly resolved: ResolvedNames = new ResolvedNames();
   /** Where calls that may wait for a disk are made: here, unless told otherwise. */
   blocking: BlockingCalls = blockingInPlace;
   readonly #sink: CompletionSink;
@@ -218,6 +221,11 @@ export class Executor {
 
   unwatch(descriptor: number): void {
     this.#watched[descriptor] = undefined;
+  }
+
+  /** Milliseconds until the next deadline of a kept call, rounded up; -1 when there is none. */
+  untilDeadline(): number {
+    return this.#deadlines.clamp(-1);
   }
 
   /** Handles events and deadlines, sleeping at most so many milliseconds for the first; says how many events came. */

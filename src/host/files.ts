@@ -123,7 +123,7 @@ export function openFile(executor: Executor, request: Request): void {
     const path = textAt(executor.address(payload), length);
     if (path === undefined) return executor.complete(id, -EINVAL);
     const result = openCached(descriptor, path, a1);
-    if (result >= 0) return executor.complete(id, openHandle(executor, result));
+    if (result >= 0) return executor.complete(id, executor.open(new HostFile(result)));
     if (result === -ENOENT) return executor.complete(id, result);
   }
   const call = { operation: Blocking.open, descriptor, first: length, second: a1, position: a2 };

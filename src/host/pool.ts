@@ -41,12 +41,12 @@ export class Pool implements BlockingCalls, Watched {
 
   start(executor: Executor, call: BlockingCall): void {
     executor.wait(call, call.timeout);
-    if (call.length > FILE_TRANSFER_MAX) call.finish(executor, -EINVAL);
+    if (call.length > FILE_TRANSFER_MAX) call.finish(executor, -EINVAL, 0);
     else this.#put(executor, call);
   }
 
   #put(executor: Executor, call: BlockingCall): void {
-    if (call.withdrawn) return call.finish(executor, -ECANCELED);
+    if (call.withdrawn) return call.finish(executor, -ECANCELED, 0);
     const slot = this.#free.pop();
     if (slot === undefined) {
       if (this.#waiting.length >= 2 * CALLS_IN_FLIGHT_MAX) this.#forgetWithdrawn(executor);
@@ -62,7 +62,7 @@ export class Pool implements BlockingCalls, Watched {
   /** Calls that are made and cancelled without end must not gather here while every thread waits for a disk. */
   #forgetWithdrawn(executor: Executor): void {
     for (const call of this.#waiting.splice(0)) {
-      if (call.withdrawn) call.finish(executor, -ECANCELED);
+      if (call.withdrawn) call.finish(executor, -ECANCELED, call.address);
       else this.#waiting.push(call);
     }
   }
@@ -98,7 +98,7 @@ export class Pool implements BlockingCalls, Watched {
     if (!call.withdrawn && result >= 0 && call.length > 0) {
       copyMemory(call.address, this.#queue.buffer(slot), call.length);
     }
-    call.finish(executor, result);
+    call.finish(executor, result, this.#queue.buffer(slot));
   }
 
   /** Whether a thread has ended that the event loop has not seen end. */

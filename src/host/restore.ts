@@ -1,4 +1,5 @@
 import { closeDescriptor } from '../linux/events.ts';
+import { DatagramSocket } from './datagram.ts';
 import type { Executor, Resource } from './executor.ts';
 import { HostFile } from './files.ts';
 import { type Journal, ResourceType } from './journal.ts';
@@ -34,6 +35,8 @@ function restore(type: number, descriptor: number, handles: ReadonlyMap<number, 
   switch (type) {
     case ResourceType.socket:
       return new Socket(descriptor);
+    case ResourceType.datagram:
+      return new DatagramSocket(descriptor);
     case ResourceType.poller:
       return new Poller(descriptor, handles);
     case ResourceType.file:

@@ -1,9 +1,12 @@
 import type { CallKindName } from '../boundary/kinds.ts';
 import { clock, nothing } from './clock.ts';
+import * as datagram from './datagram.ts';
 import type { Handler } from './executor.ts';
 import * as files from './files.ts';
+import { lookup } from './names.ts';
 import { accept, addressOfSocket, connect, listen, receive, send, setOption, shutdown } from './net.ts';
 import { createPoller, poll, watch } from './poller.ts';
+import { openStream, readStream, writeStream } from './streams.ts';
 
 /** Who serves which kind of call; the executor itself serves `cancel` and `close`, diagnostics `echo`. */
 export const services: Readonly<Record<Exclude<CallKindName, 'cancel' | 'close' | 'echo'>, Handler>> = {
@@ -40,4 +43,12 @@ export const services: Readonly<Record<Exclude<CallKindName, 'cancel' | 'close' 
   setTimes: files.setTimes,
   setFileTimes: files.setFileTimes,
   lockFile: files.lockFile,
+  openDatagram: datagram.openDatagram,
+  connectDatagram: datagram.connectDatagram,
+  receiveFrom: datagram.receiveFrom,
+  sendTo: datagram.sendTo,
+  lookup,
+  openStream,
+  readStream,
+  writeStream,
 };

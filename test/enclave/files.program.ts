@@ -1,36 +1,6 @@
 import { files } from '../../src/enclave.ts';
 
-/**
- * Makes calls on files as a test asks, in either form, and tells how each went.
- */
-export interface Step {
-  /** The name of an open file; left out, the call is one on paths. */
-  readonly on?: string;
-  readonly call: string;
-  readonly values: readonly unknown[];
-  /** The name that an opened file gets. */
-  readonly as?: string;
-}
-
-export interface Outcome {
-  readonly value?: unknown;
-  readonly error?: Readonly<Record<string, unknown>>;
-}
-
-type Callable = Record<string, (...values: unknown[]) => unknown>;
-
-const opened = new Map<string, files.File | files.Directory>();
-
-export async function run(steps: readonly Step[], asynchronous: boolean): Promise<Outcome[]> {
-  const outcomes: Outcome[] = [];
-  for (const step of steps) outcomes.push(await outcomeOf(() => perform(step, asynchronous)));
-  return outcomes;
-}
-
-/** Starts all steps at once, before any has ended. */
-export async function runTogether(steps: readonly Step[]): Promise<Outcome[]> {
-  return await Promise.all(steps.map((step) => outcomeOf(() => perform(step, true))));
-}
+export { run, runTogether } from '../support/calls.program.ts';
 
 /** How many entries a directory has, and how many of their names differ. */
 export async function countEntries(path: string, asynchronous: boolean): Promise<[number, number]> {
@@ -102,38 +72,5 @@ export async function waitForLock(path: string, timeout: number): Promise<string
     return 'locked';
   } catch (error) {
     return (error as { code: string }).code;
-  }
-}
-
-async function perform({ on, call, values, as }: Step, asynchronous: boolean): Promise<unknown> {
-  const target = (on === undefined ? files : opened.get(on)) as unknown as Callable;
-  const [first, ...rest] = values;
-  const name = asynchronous ? `${call}Async` : call;
-  if (call === 'read') {
-    const buffer = new Uint8Array(first as number);
-    const length = (await target[name]?.(buffer, ...rest)) as number;
-    return buffer.slice(0, length);
-  }
-  if (call === 'readVectors') {
-    const buffers = (first as number[]).map((length) => new Uint8Array(length));
-    return [await target[name]?.(buffers, ...rest), ...buffers];
-  }
-  const value = await target[name]?.(...values);
-  if (as === undefined) return plain(value);
-  opened.set(as, value as files.File);
-  return undefined;
-}
-
-function plain(value: unknown): unknown {
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) return value;
-  return { ...value };
-}
-
-async function outcomeOf(call: () => Promise<unknown>): Promise<Outcome> {
-  try {
-    return { value: await call() };
-  } catch (error) {
-    const { name, code, errno, syscall, path } = error as Record<string, unknown>;
-    return { error: { name, code, errno, syscall, path } };
   }
 }

@@ -6,6 +6,7 @@ import { describe, type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { type Enclave, type Image, InvalidArgumentError } from '../../src/index.ts';
 import { LOCK_EX, LOCK_UN, lockFile } from '../../src/linux/files.ts';
+import type { Outcome, Step } from '../support/calls.program.ts';
 import {
   buildProgram,
   STRATEGIES,
@@ -13,7 +14,6 @@ import {
   type TestedStrategy,
   temporaryDirectory,
 } from '../support/service-enclaves.ts';
-import type { Outcome, Step } from './files.program.ts';
 
 const image: Image = await buildProgram(import.meta.dirname, 'files.program.js', {
   grants: {
@@ -24,6 +24,11 @@ const image: Image = await buildProgram(import.meta.dirname, 'files.program.js',
     ],
   },
 });
+
+/** A step that names nothing open is one on paths. */
+function onFiles(step: Step): Step {
+  return { on: 'files', ...step };
+}
 
 interface Started {
   readonly enclave: Enclave;
@@ -41,12 +46,16 @@ async function start(t: TestContext, strategy: TestedStrategy): Promise<Started>
     directories: { '/data': data, '/other': other, '/fixed': fixed },
   });
   const run = async (steps: readonly Step[], asynchronous = false): Promise<Outcome[]> =>
-    (await enclave.launch('run', steps, asynchronous)) as Outcome[];
+    (await enclave.launch('run', steps.map(onFiles), asynchronous)) as Outcome[];
   return { enclave, data, other, fixed, run };
 }
 
 /** The same step, made by Node on another directory. */
-function nodeStep(root: string, descriptors: Map<string, number>, { on, call, values, as }: Step): unknown {
+function nodeStep(
+  root: string,
+  descriptors: Map<string, number>,
+  { on, call, values = [], as }: Step,
+): unknown {
   const at = (path: unknown): string => join(root, String(path).replace('/data', ''));
   const fd = on === undefined ? -1 : descriptors.get(on);
   if (fd === undefined) throw new TypeError('not open');
@@ -333,7 +342,7 @@ for (const strategy of STRATEGIES) {
           values: [`/data/directory-${index}`],
         }),
       );
-      const outcomes = (await enclave.launch('runTogether', steps)) as Outcome[];
+      const outcomes = (await enclave.launch('runTogether', steps.map(onFiles))) as Outcome[];
       assert.deepEqual(
         outcomes.filter(({ error }) => error !== undefined),
         [],

@@ -15,7 +15,13 @@ import { commonLies, type Lie, ownLies } from './lies.ts';
 const kinds = Object.keys(ownLies) as CallKindName[];
 const image = buildImage(fileURLToPath(new URL('./fixtures/every-kind.js', import.meta.url)), {
   name: 'every-kind',
-  grants: { files: [{ mount: '/data', access: 'read-write' }] },
+  grants: {
+    listen: ['tcp:127.0.0.1:*', 'udp:127.0.0.1:*'],
+    connect: ['tcp:127.0.0.1:*', 'udp:127.0.0.1:*'],
+    files: [{ mount: '/data', access: 'read-write' }],
+    streams: ['stdin', 'stdout'],
+    names: true,
+  },
 });
 
 /** A call that is to be cancelled must wait. */

@@ -1,10 +1,13 @@
 import { constants } from 'node:os';
+import { DATAGRAM_HEADER_BYTES } from '../../src/boundary/datagram.ts';
 import { CallKind, type CallKindName } from '../../src/boundary/kinds.ts';
 import { Readiness } from '../../src/boundary/net.ts';
 import type { Request } from '../../src/boundary/ring.ts';
 import { FILE_STATUS_BYTES } from '../../src/linux/file-status.ts';
+import { ADDRESS_RECORD_BYTES } from '../../src/linux/names.ts';
 import { encodeSocketAddress } from '../../src/linux/socket-address.ts';
 import type { HostSide, Script } from '../support/host-side.ts';
+import { addressRecord, datagram } from './datagram-payloads.ts';
 import { directoryEntry, fileStatus } from './file-payloads.ts';
 
 const names = new Map<number, CallKindName>(
@@ -86,6 +89,20 @@ export class HonestAnswers {
     setTimes: succeed,
     setFileTimes: succeed,
     lockFile: succeed,
+    openDatagram: (request, host) => this.#open(request, host),
+    connectDatagram: succeed,
+    receiveFrom: (request, host) => {
+      host.payload(request).set(datagram(64, 64));
+      host.answer(request.id, DATAGRAM_HEADER_BYTES + 64);
+    },
+    sendTo: (request, host) => host.answer(request.id, request.length),
+    lookup: (request, host) => {
+      host.payload(request).set(addressRecord('192.0.2.1'));
+      host.answer(request.id, ADDRESS_RECORD_BYTES);
+    },
+    openStream: (request, host) => this.#open(request, host),
+    readStream: (request, host) => host.answer(request.id, request.length),
+    writeStream: (request, host) => host.answer(request.id, request.length),
     echo: (request, host) => host.answer(request.id, -constants.errno.ENOSYS),
   };
 

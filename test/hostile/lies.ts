@@ -1,10 +1,12 @@
 import { constants } from 'node:os';
-import { CallKind, type CallKindName, callRules, mayFailWith } from '../../src/boundary/kinds.ts';
+import type { CallKindName } from '../../src/boundary/kinds.ts';
+import { CallKind, callRules, mayFailWith } from '../../src/boundary/kinds.ts';
 import { READY_MAX } from '../../src/boundary/net.ts';
 import type { Request } from '../../src/boundary/ring.ts';
 import { HANDLES_MAX } from '../../src/limits.ts';
 import { FILE_STATUS_BYTES } from '../../src/linux/file-status.ts';
 import type { HostSide } from '../support/host-side.ts';
+import { addressRecord, datagram } from './datagram-payloads.ts';
 import { directoryEntry, fileStatus, type StatusFields } from './file-payloads.ts';
 
 /** What the program must meet: the code of an error, or that it never noticed because nothing was believed. */
@@ -196,6 +198,34 @@ export const ownLies: Readonly<Record<CallKindName, readonly [Lie, ...Lie[]]>> =
   setTimes: [countsSomething],
   setFileTimes: [countsSomething],
   lockFile: [countsSomething],
+  openDatagram: [firstHandleAgain],
+  connectDatagram: [countsSomething],
+  receiveFrom: [
+    answerListing('less than a header', datagram(0, 0), 100),
+    answerListing('a datagram shorter than it is said to be', datagram(10, 64)),
+    answerListing('a datagram longer than it is said to be', datagram(64, 10)),
+    answerListing('a datagram of negative length', datagram(0, -1)),
+    answerListing('a negative length of an address', datagram(64, 64, -1)),
+    answerListing('an address longer than its room', datagram(64, 64, 1000)),
+    answerListing('an address cut short', datagram(64, 64, 3)),
+    { ...answerListing('a long datagram, cut', datagram(64, 60_000)), outcome: 'unharmed' },
+  ],
+  sendTo: [answer('half of a datagram', 100), answer('nothing', 0)],
+  lookup: [
+    answer('no addresses', 0),
+    answerListing('half an address', addressRecord('192.0.2.1'), 16),
+    answerListing('an address of another family', addressRecord('2001:db8::1')),
+    answerListing('a negative length of an address', addressRecord('192.0.2.1', -1)),
+    answerListing('an address longer than its record', addressRecord('192.0.2.1', 1000)),
+    answerListing('an address without a family', addressRecord('192.0.2.1').fill(0, 4, 6)),
+    answerListing('an address that is a path', addressRecord('192.0.2.1').fill(0, 5, 6).fill(1, 4, 5)),
+  ],
+  openStream: [firstHandleAgain],
+  readStream: [answer('more than there was room for', 65)],
+  writeStream: [
+    answer('more than was given', 65),
+    { ...answer('nothing taken, for ever', 0, 'SGXIO_TIMED_OUT'), always: true },
+  ],
 };
 
 /** The largest result of the call that {@link exercises} makes of each kind. */
