@@ -14,6 +14,7 @@ export {
 } from './enclave/datagram.ts';
 export * as files from './enclave/files.ts';
 export { launchable, type StandardSchema } from './enclave/launchable.ts';
+export * as memory from './enclave/memory.ts';
 export * as names from './enclave/names.ts';
 export {
   Connection,

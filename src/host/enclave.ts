@@ -152,8 +152,10 @@ export class Enclave<Program extends object = UntypedProgram> {
       directories: inPlace ? directories : [],
       services: options.services,
     };
-    this.#child = startProcess(boot, [memory, ...this.#bells], inPlace ? grants.streams : []);
-    closeDescriptor(memory);
+    const store = createStore(image.manifest.storeBytes);
+    const streams = inPlace ? grants.streams : [];
+    this.#child = startProcess(boot, [memory, ...this.#bells, ...store], streams);
+    for (const descriptor of [memory, ...store]) closeDescriptor(descriptor);
     if (!inPlace) this.#startWorkers(grants, directories, options, strategy);
     const channels = Array.from(
       { length: served },
@@ -480,6 +482,11 @@ function checkPinnedBytes(bytes = 0): number {
   const rounded = Math.ceil(bytes / WASM_PAGE_BYTES) * WASM_PAGE_BYTES;
   if (bytes === 0 || (rounded >= PINNED_BYTES_MIN && rounded <= PINNED_BYTES_MAX)) return rounded;
   throw new InvalidArgumentError(`pinnedBytes is 0, or from ${PINNED_BYTES_MIN} to ${PINNED_BYTES_MAX}`);
+}
+
+/** The memory in which the enclave keeps sealed pages, if it wants any. The host has no use for it. */
+function createStore(bytes: number): number[] {
+  return bytes === 0 ? [] : [createSealedMemory('sgxio-store', bytes)];
 }
 
 /**
