@@ -1,4 +1,5 @@
 /** What a program inside an enclave imports, as `sgxio/enclave`. */
+export type { SharedWords } from './boundary/shared-words.ts';
 export { TransferSealer } from './boundary/transfer-sealing.ts';
 export { type BufferOptions, buffers } from './enclave/buffers.ts';
 export { monotonicTime, sleep, sleepAsync, wallTime } from './enclave/clock.ts';
@@ -13,6 +14,7 @@ export {
 } from './enclave/datagram.ts';
 export * as files from './enclave/files.ts';
 export { launchable, type StandardSchema } from './enclave/launchable.ts';
+export * as memory from './enclave/memory.ts';
 export * as names from './enclave/names.ts';
 export {
   Connection,
@@ -27,6 +29,7 @@ export {
   listenAsync,
 } from './enclave/net.ts';
 export { CompletionQueue, Operation } from './enclave/operations.ts';
+export { type PinnedPlace, pinned } from './enclave/pinned.ts';
 export { Poller, type Ready } from './enclave/poller.ts';
 export {
   type AesGcm,

@@ -1,8 +1,10 @@
 /** What a host program imports. */
 export type { Strategy } from './boundary/boot.ts';
 export type { CallCounts, LatencyHistogram } from './boundary/counters.ts';
-export { TransferSealer } from './boundary/transfer-sealing.ts';
+export { SharedWords, sharedWordsBytes } from './boundary/shared-words.ts';
+export { sealedLength, TransferSealer } from './boundary/transfer-sealing.ts';
 export * from './errors.ts';
+export { CallTrace, type TraceSummary } from './host/call-trace.ts';
 export type { CopyOptions, HostMemory, PrivateBuffer } from './host/copier.ts';
 export type { CopyPiece } from './host/copy-plan.ts';
 export type { Handlers, ServiceFactory, ServiceModule } from './host/custom-services.ts';

@@ -24,6 +24,8 @@ export const DEADLINES_KEPT_MIN = 1024;
 /** Deaths of host workers, within so many seconds, that an enclave outlives: more are no accident. */
 export const WORKER_DEATHS_MAX = 8;
 export const WORKER_DEATHS_SECONDS = 10;
+/** Calls in the file of one trace: some 300 MB, more than viewers show. */
+export const TRACED_CALLS_MAX = 1_000_000;
 /** Handles that one channel may hold open. */
 export const HANDLES_MAX = 32_768;
 /** Regions of private memory that threads share by name. */
@@ -77,6 +79,8 @@ export const KEPT_DESCRIPTORS_MAX = 100;
 export const PRIVATE_MEMORY_BYTES_DEFAULT = 1_048_576;
 /** The longest typed array that all supported versions of Node make. */
 export const PRIVATE_MEMORY_BYTES_MAX = 4_294_967_296;
+/** Untrusted memory for sealed pages: more than most machines have; what is larger belongs in a file. */
+export const STORE_BYTES_MAX = 68_719_476_736;
 /** Each thread brings six descriptors that a locked-down process keeps, of which there can be KEPT_DESCRIPTORS_MAX. */
 export const THREADS_MAX = 12;
 /** Names of images stand in messages, process lists and file names. */

@@ -1,17 +1,20 @@
 import { fileURLToPath } from 'node:url';
 import { Enclave } from '../host/enclave.ts';
+import type { Graph } from '../host/graph.ts';
 import { buildImage } from '../image/build.ts';
 import type * as program from './launch-program.ts';
 import { median, summarize } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 
-const LAUNCHES = 5000;
+const LAUNCHES = 1000;
 const QUEUED = 1000;
 const QUEUES = 20;
 const WARM_UP_ROUNDS = 2;
 const ROUNDS = 7;
 const NANOSECONDS_A_MILLISECOND = 1e6;
 const MILLISECONDS_A_SECOND = 1000;
+
+const GRAPH_STEPS = 20;
 
 type Program = typeof program;
 
@@ -21,7 +24,7 @@ interface Measure {
   sample(enclave: Enclave<Program>): Promise<Float64Array>;
 }
 
-const measures: readonly Measure[] = [
+const measures = (graph: Graph): readonly Measure[] => [
   { name: 'empty', sample: (enclave) => timed(LAUNCHES, () => enclave.launch('nothing')) },
   { name: 'two numbers', sample: (enclave) => timed(LAUNCHES, () => enclave.launch('add', 1, 2)) },
   { name: 'empty, spinning', sample: async (enclave) => timedSync(() => enclave.launchSync('nothing')) },
@@ -29,6 +32,7 @@ const measures: readonly Measure[] = [
     name: 'two numbers, spinning',
     sample: async (enclave) => timedSync(() => enclave.launchSync('add', 1, 2)),
   },
+  { name: `graph of ${GRAPH_STEPS} empty steps`, sample: () => timed(LAUNCHES, () => graph.launch()) },
   { name: 'empty, 1000 queued at once', sample: (enclave) => queued(() => enclave.launch('nothing')) },
   {
     name: 'two numbers, 1000 queued at once',
@@ -41,7 +45,12 @@ export async function launchSuite(onProgress: OnProgress): Promise<SuiteResult> 
   const entry = fileURLToPath(new URL('./launch-program.js', import.meta.url));
   const image = await buildImage(entry, { name: 'bench-launch' });
   await using enclave = await Enclave.create<Program>(image);
-  const samples = new Map(measures.map((measure) => [measure, { p50: [] as number[], p99: [] as number[] }]));
+  const graph = await enclave.capture((recorder) => {
+    for (let step = 0; step < GRAPH_STEPS; step++) recorder.launch('nothing');
+  });
+  const samples = new Map(
+    measures(graph).map((measure) => [measure, { p50: [] as number[], p99: [] as number[] }]),
+  );
   for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
     onProgress(round < 0 ? 'warm-up' : `round ${round + 1} of ${ROUNDS}`);
     for (const [measure, { p50, p99 }] of samples) {

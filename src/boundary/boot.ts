@@ -34,3 +34,8 @@ const FIRST_BELL = 5;
 export function bellsOf(channel: number): { hostBell: number; enclaveBell: number } {
   return { hostBell: FIRST_BELL + 2 * channel, enclaveBell: FIRST_BELL + 2 * channel + 1 };
 }
+
+/** The descriptor behind those of the channels: the untrusted store, where the image asks for one. */
+export function storeDescriptor(channels: number): number {
+  return bellsOf(channels).hostBell;
+}

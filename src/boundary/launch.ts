@@ -24,6 +24,12 @@ export const LaunchKind = {
   service: 3,
   /** Runs a graph: `handle` is its number, there are no arguments. */
   graph: 4,
+  /**
+   * Copies one run of bytes into the private buffer `handle`, or out of it, without arguments to decode: `a1` is the
+   * offset in the buffer, `a2` that in pinned memory, `a3` the length, all unsigned.
+   */
+  copyIn: 5,
+  copyOut: 6,
 } as const;
 
 /** The functions that the enclave has beside those of its program. */
@@ -32,8 +38,8 @@ export const ServiceNumber = {
   releaseGraph: 1,
   createBuffer: 2,
   freeBuffer: 3,
-  copyIn: 4,
-  copyOut: 5,
+  copyPiecesIn: 4,
+  copyPiecesOut: 5,
 } as const;
 
 export const OutcomeStatus = { returned: 0, threw: 1, rejected: 2 } as const;

@@ -47,6 +47,23 @@ export class Copies {
     this.#words = new Uint8Array(boundary.buffer);
   }
 
+  /** Copies one run of bytes: what most copies are. */
+  copyRun(isIn: boolean, handle: number, buffer: number, pinned: number, bytes: number): void {
+    const entry = takeForCopy(handle, isIn ? Right.write : Right.read);
+    try {
+      if (entry.isSealed || bytes > COPY_CHUNK_BYTES)
+        throw new InvalidArgumentError(`no run of ${bytes} bytes is copied with buffer ${handle}`);
+      requireInside('the buffer', buffer, bytes, 1, 0, entry.bytes);
+      requireInside('pinned memory', pinned, bytes, 1, 0, this.#pinnedBytes);
+      const inside = privateMemory().address + entry.start + buffer;
+      const outside = this.#pinned + pinned;
+      if (isIn) copyMemory(inside, outside, bytes);
+      else copyMemory(outside, inside, bytes);
+    } finally {
+      entry.giveBack(-1);
+    }
+  }
+
   /** Copies pieces from pinned memory into a buffer. `numbers`: six for each piece, in the order of {@link Piece}. */
   copyIn(handle: unknown, numbers: unknown): void {
     this.#copy(handle, numbers, Right.write, (piece, entry) => {

@@ -2,7 +2,7 @@ import { type Boot, BootDescriptor, bellsOf } from '../boundary/boot.ts';
 import { CONTROL, channelLayout, pinnedStart, ThreadState } from '../boundary/layout.ts';
 import { PollingLoop } from '../boundary/polling-loop.ts';
 import { WaitPolicy } from '../boundary/waiting.ts';
-import { drainEvent } from '../linux/events.ts';
+import { drainEvent, yieldProcessor } from '../linux/events.ts';
 import type { SharedMapping } from '../linux/memory.ts';
 import { watchDescriptor } from '../linux/watch.ts';
 import { createForHost, freeForHost } from './buffers.ts';
@@ -37,6 +37,7 @@ export class CopyEngine {
         launches.unpark();
         drainEvent(enclaveBell);
       },
+      rest: yieldProcessor,
       spinMicroseconds: () => policy.spinMicroseconds,
       record: (microseconds) => policy.record(microseconds),
       fail,
@@ -45,12 +46,17 @@ export class CopyEngine {
   }
 
   serve(): void {
-    this.#launches.serve([], {
-      copyIn: (handle, pieces) => this.#copies.copyIn(handle, pieces),
-      copyOut: (handle, pieces, last) => this.#copies.copyOut(handle, pieces, last),
-      createBuffer: (bytes) => createForHost(bytes as number),
-      freeBuffer: (handle) => freeForHost(handle as number),
-    });
+    const copies = this.#copies;
+    this.#launches.serve(
+      [],
+      {
+        copyPiecesIn: (handle, pieces) => copies.copyIn(handle, pieces),
+        copyPiecesOut: (handle, pieces, last) => copies.copyOut(handle, pieces, last),
+        createBuffer: (bytes) => createForHost(bytes as number),
+        freeBuffer: (handle) => freeForHost(handle as number),
+      },
+      (isIn, handle, buffer, pinned, bytes) => copies.copyRun(isIn, handle, buffer, pinned, bytes),
+    );
     Atomics.store(this.#words, channelLayout(this.#channel).threadState >> 2, ThreadState.serving);
     this.#loop.wake();
   }

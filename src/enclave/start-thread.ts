@@ -5,6 +5,7 @@ import { HostViolation } from '../errors.ts';
 import { addressOf, viewOf } from '../linux/ffi.ts';
 import type { SharedMapping } from '../linux/memory.ts';
 import { setPrivateMemory } from './private-memory.ts';
+import { setSharedStore } from './shared-store.ts';
 import { declareDead, EnclaveThread, failEnclave, type ThreadEnvironment } from './thread.ts';
 import { ThreadMessage, type ThreadSeed } from './threads.ts';
 
@@ -35,6 +36,7 @@ export function runThread(
   try {
     const { address, bytes, books } = privateMemory;
     setPrivateMemory({ address, buffer: viewOf(address, bytes), books });
+    setSharedStore(seed.store);
     const begin = prepare(seed, boundary, fail);
     parentPort?.postMessage(ThreadMessage.loaded);
     Atomics.wait(new Int32Array(gate), 0, 0);

@@ -1,5 +1,5 @@
 import process from 'node:process';
-import { type Boot, BootDescriptor, bellsOf } from '../boundary/boot.ts';
+import { type Boot, BootDescriptor, bellsOf, storeDescriptor } from '../boundary/boot.ts';
 import { encode } from '../boundary/encoding.ts';
 import { exportsRoom } from '../boundary/launch.ts';
 import { boundaryBytes, CONTROL, channelLayout, EnclaveState } from '../boundary/layout.ts';
@@ -12,9 +12,16 @@ import {
   PINNED_BYTES_MAX,
   WASM_PAGE_BYTES,
 } from '../limits.ts';
-import { createSecretMemory, isSealed, mapShared, type SharedMapping } from '../linux/memory.ts';
+import {
+  createSecretMemory,
+  isSealed,
+  mapDescriptor,
+  mapShared,
+  type SharedMapping,
+} from '../linux/memory.ts';
 import { dieWithParent } from '../linux/process.ts';
 import { createBooks, setPrivateMemory } from './private-memory.ts';
+import { createSharedStore, type SharedStore, setSharedStore } from './shared-store.ts';
 import { declareDead, EnclaveThread, failEnclave, type ThreadEnvironment } from './thread.ts';
 import { Threads } from './threads.ts';
 
@@ -55,6 +62,8 @@ async function run(
   const code = new TextDecoder().decode(image.code);
   const memory = { ...createSecretMemory(image.manifest.privateMemoryBytes), books: createBooks() };
   setPrivateMemory(memory);
+  const store = mapStore(storeDescriptor(servedChannels(boot)), image.manifest.storeBytes);
+  setSharedStore(store);
   const gate = new SharedArrayBuffer(4);
   const seeds = Array.from({ length: servedChannels(boot) - 1 }, (_, index) => ({
     program: index + 1 < boot.channels ? environment.threadProgram : ENGINE_PROGRAM,
@@ -65,6 +74,7 @@ async function run(
     grants,
     input,
     privateMemory: { address: memory.address, bytes: memory.buffer.byteLength, books: memory.books },
+    store,
     gate,
   }));
   const threads = new Threads(seeds, gate, (thread) =>
@@ -82,6 +92,14 @@ async function run(
 /** The threads of the program, and the copy engine. */
 function servedChannels({ channels, pinnedBytes }: Boot): number {
   return channels + (pinnedBytes > 0 ? 1 : 0);
+}
+
+/** Maps the whole store now: nothing can be mapped after lock-down. */
+function mapStore(descriptor: number, bytes: number): SharedStore {
+  if (bytes === 0) return createSharedStore({ address: 0, bytes });
+  if (!isSealed(descriptor, bytes))
+    throw new HostViolation(`the store is not ${bytes} bytes of sealed memory`);
+  return createSharedStore({ address: mapDescriptor(descriptor, bytes, 0), bytes });
 }
 
 function checkPinned({ pinnedBytes }: Boot): number {

@@ -1,5 +1,5 @@
 import { type Boot, BootDescriptor, bellsOf } from '../boundary/boot.ts';
-import { COUNTERS } from '../boundary/counters.ts';
+import { COUNTERS, Count } from '../boundary/counters.ts';
 import { parseGrants, type WrittenGrants } from '../boundary/grants.ts';
 import { type ChannelLayout, CONTROL, channelLayout, EnclaveState, ThreadState } from '../boundary/layout.ts';
 import { PollingLoop } from '../boundary/polling-loop.ts';
@@ -57,7 +57,10 @@ export class EnclaveThread {
         throw new EnclaveError('SGXIO_ENCLAVE_STOPPED', 'the host asked the enclave to stop');
     };
     const shown = new Float64Array(boundary.buffer, this.#layout.counters, COUNTERS);
-    calls.report = () => shown.set(calls.counters.cells);
+    calls.report = () => {
+      calls.counters.cells[Count.arenaBlocks] = port.blocksInUse;
+      shown.set(calls.counters.cells);
+    };
     this.#launches = new LaunchServer(boundary, this.#layout, BootDescriptor.outcomeBell);
     this.#loop = this.#createLoop(boot, thread, port, () => calls.report(), fail);
     calls.onWaiter = () => this.#loop.wake();
@@ -69,6 +72,7 @@ export class EnclaveThread {
       loop: this.#loop,
       grants: parseGrants(grants),
       words,
+      boundaryAddress: boundary.address,
       thread: { index: thread, count: boot.channels },
     });
   }
@@ -98,6 +102,7 @@ export class EnclaveThread {
         port.unpark();
         drainEvent(enclaveBell);
       },
+      rest: () => port.yield(),
       spinMicroseconds: () => policy.spinMicroseconds,
       record: (microseconds) => policy.record(microseconds),
       fail,
@@ -117,6 +122,7 @@ export class EnclaveThread {
   serve(code: string, input: Readonly<Record<string, string>>): string[] {
     installConsole();
     const modules = new Map([['sgxio/enclave', this.#environment.services]]);
+    installConsole();
     const exported = loadProgram(code, modules, input);
     const names = Object.keys(exported);
     this.#launches.serve(

@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Boot } from '../boundary/boot.ts';
 import type { WrittenGrants } from '../boundary/grants.ts';
 import { EnclaveError } from '../errors.ts';
+import type { SharedStore } from './shared-store.ts';
 
 /** What each thread of the enclave's process starts from. */
 export interface ThreadSeed {
@@ -17,6 +18,7 @@ export interface ThreadSeed {
     readonly bytes: number;
     readonly books: SharedArrayBuffer;
   };
+  readonly store: SharedStore;
   /** A word that opens when the process is locked down. */
   readonly gate: SharedArrayBuffer;
 }

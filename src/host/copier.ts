@@ -35,11 +35,20 @@ export interface CopyOptions {
   readonly signal?: AbortSignal;
 }
 
+/** By which who asked for a copy gives it up. */
+export interface CopyLimit {
+  readonly isGivenUp: boolean;
+}
+
 export type HostMemory = Uint8Array | PinnedBuffer;
 type Direction = 'in' | 'out';
 
-/** Parts of a copy that are under way at once: while the engine copies one, the host prepares the next. */
-const PARTS_AT_ONCE = 2;
+/** The largest offset that a copy of one run can name. */
+const OFFSET_MAX = 0xffff_ffff;
+/** Parts of a copy that are under way at once. Staged: while the engine copies one, the host prepares the next. */
+const STAGED_AT_ONCE = 2;
+/** Pinned: enough that the engine does not wait for a host that is late. */
+const PINNED_AT_ONCE = 8;
 
 /** Copies between the host's memory and private buffers, by the enclave's copy engine. */
 export class Copier {
@@ -56,7 +65,7 @@ export class Copier {
     this.#launcher = launcher;
     this.#engine = engine;
     this.#pinned = new PinnedMemory(boundary, pinnedBytes);
-    this.#staging = Array.from({ length: PARTS_AT_ONCE }, () => this.#pinned.take(COPY_CHUNK_BYTES));
+    this.#staging = Array.from({ length: STAGED_AT_ONCE }, () => this.#pinned.take(COPY_CHUNK_BYTES));
   }
 
   pin(bytes: number): PinnedBuffer {
@@ -65,7 +74,7 @@ export class Copier {
 
   /** Pinned buffers that were not freed. */
   get pinnedCount(): number {
-    return this.#pinned.count - PARTS_AT_ONCE;
+    return this.#pinned.count - STAGED_AT_ONCE;
   }
 
   async createBuffer(bytes: number): Promise<PrivateBuffer> {
@@ -83,11 +92,13 @@ export class Copier {
     return buffer;
   }
 
+  /** `limit` gives the copy up, as the signal does. */
   async copy(
     direction: Direction,
     buffer: PrivateBuffer,
     memory: HostMemory,
-    options: CopyOptions = {},
+    options: CopyOptions,
+    limit: CopyLimit,
   ): Promise<void> {
     if (!this.#buffers.has(buffer))
       throw new SgxioError('SGXIO_MEMORY_MISUSE', 'the private buffer belongs to another enclave');
@@ -98,9 +109,9 @@ export class Copier {
         'the pinned buffer was freed, or belongs to another enclave',
       );
     const chunks = plan(buffer, isPinned ? memory.bytes.length : memory.length, options, isPinned);
-    if (isPinned) return await this.#run(direction, buffer, chunks, options, new InPlace(memory));
+    if (isPinned) return await this.#run(direction, buffer, chunks, options, limit, new InPlace(memory));
     const run = this.#staged.then(() =>
-      this.#run(direction, buffer, chunks, options, new Staged(memory, this.#staging, direction)),
+      this.#run(direction, buffer, chunks, options, limit, new Staged(memory, this.#staging, direction)),
     );
     this.#staged = run.catch(() => {});
     return await run;
@@ -111,11 +122,12 @@ export class Copier {
     buffer: PrivateBuffer,
     chunks: readonly CopyChunk[],
     options: CopyOptions,
+    limit: CopyLimit,
     memory: ChunkMemory,
   ): Promise<void> {
     const total = chunks.reduce((sum, { bytes }) => sum + bytes, 0);
-    const service = direction === 'in' ? ServiceNumber.copyIn : ServiceNumber.copyOut;
-    const parts: Promise<void>[] = [];
+    const { atOnce } = memory;
+    const parts: Promise<unknown>[] = [];
     let copied = 0;
     const finish = async (part: number): Promise<void> => {
       await parts[part];
@@ -126,19 +138,40 @@ export class Copier {
     };
     try {
       for (const [part, chunk] of chunks.entries()) {
-        if (part >= PARTS_AT_ONCE) await finish(part - PARTS_AT_ONCE);
-        if (options.signal?.aborted === true)
-          throw new AbortError('the copy was aborted', { cause: options.signal.reason });
-        const numbers = numbersOf(chunk, memory.prepare(part, chunk));
-        const isLast = part === chunks.length - 1;
-        parts.push(this.#serve(service, [buffer.handle, numbers, isLast]) as Promise<void>);
+        if (part >= atOnce) await finish(part - atOnce);
+        if (limit.isGivenUp || options.signal?.aborted === true)
+          throw new AbortError('the copy was aborted', { cause: options.signal?.reason });
+        const base = memory.prepare(part, chunk);
+        parts.push(this.#copyChunk(direction, buffer, chunk, base, part === chunks.length - 1));
       }
-      for (let part = Math.max(0, chunks.length - PARTS_AT_ONCE); part < chunks.length; part++)
-        await finish(part);
-    } finally {
+      for (let part = Math.max(0, chunks.length - atOnce); part < chunks.length; part++) await finish(part);
+    } catch (error) {
       // What is under way still reads or writes the memory of this copy.
-      await Promise.allSettled(parts.slice(-PARTS_AT_ONCE));
+      await Promise.allSettled(parts.slice(-atOnce));
+      throw error;
     }
+  }
+
+  #copyChunk(
+    direction: Direction,
+    buffer: PrivateBuffer,
+    chunk: CopyChunk,
+    base: number,
+    isLast: boolean,
+  ): Promise<unknown> {
+    const [piece, second] = chunk.pieces;
+    const isRun = piece !== undefined && second === undefined && piece.rows === 1 && !buffer.sealed;
+    if (!isRun) {
+      const service = direction === 'in' ? ServiceNumber.copyPiecesIn : ServiceNumber.copyPiecesOut;
+      return this.#serve(service, [buffer.handle, numbersOf(chunk, base), isLast]);
+    }
+    const { bufferOffset, hostOffset, rowBytes } = piece;
+    if (bufferOffset > OFFSET_MAX) throw new InvalidArgumentError(`no buffer has a byte ${bufferOffset}`);
+    const kind = direction === 'in' ? LaunchKind.copyIn : LaunchKind.copyOut;
+    return new Promise((resolve, reject) => {
+      const words = [bufferOffset, base + hostOffset, rowBytes] as const;
+      this.#launcher.submit(kind, buffer.handle, [], { thread: this.#engine }, { resolve, reject }, words);
+    });
   }
 
   #serve(service: number, values: readonly unknown[]): Promise<unknown> {
@@ -183,6 +216,7 @@ function numbersOf({ pieces }: CopyChunk, base: number): Float64Array {
 
 /** Where the chunks of one copy lie in pinned memory. */
 interface ChunkMemory {
+  readonly atOnce: number;
   /** Makes a chunk ready and returns the base of its pieces. */
   prepare(part: number, chunk: CopyChunk): number;
   /** Takes over what was copied. */
@@ -190,6 +224,7 @@ interface ChunkMemory {
 }
 
 class InPlace implements ChunkMemory {
+  readonly atOnce = PINNED_AT_ONCE;
   readonly #memory: PinnedBuffer;
 
   constructor(memory: PinnedBuffer) {
@@ -205,6 +240,7 @@ class InPlace implements ChunkMemory {
 
 /** Chunks by turns in two places. */
 class Staged implements ChunkMemory {
+  readonly atOnce = STAGED_AT_ONCE;
   readonly #memory: Uint8Array;
   readonly #staging: readonly PinnedBuffer[];
   readonly #direction: Direction;

@@ -20,6 +20,7 @@ import {
 import { closeDescriptor, createEvent, futexWake, signalEvent } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import { createSealedMemory, discardShared, mapShared, type SharedMapping } from '../linux/memory.ts';
+import type { CallTrace } from './call-trace.ts';
 import { Copier, type PrivateBuffer } from './copier.ts';
 import type { ServiceModule } from './custom-services.ts';
 import { diagnostics } from './diagnostics.ts';
@@ -45,6 +46,8 @@ export interface EnclaveOptions {
   readonly directories?: Readonly<Record<string, string>>;
   /** Serves some kinds of calls in a way of the user's own. */
   readonly services?: ServiceModule;
+  /** Writes down every call that its workers serve. */
+  readonly trace?: CallTrace;
   /** How long it may take to start, in milliseconds. */
   readonly startTimeout?: number;
   /** Reports tasks that compute for too long without a pause; nothing watches for them unless told. */
@@ -149,8 +152,10 @@ export class Enclave<Program extends object = UntypedProgram> {
       directories: inPlace ? directories : [],
       services: options.services,
     };
-    this.#child = startProcess(boot, [memory, ...this.#bells], inPlace ? grants.streams : []);
-    closeDescriptor(memory);
+    const store = createStore(image.manifest.storeBytes);
+    const streams = inPlace ? grants.streams : [];
+    this.#child = startProcess(boot, [memory, ...this.#bells, ...store], streams);
+    for (const descriptor of [memory, ...store]) closeDescriptor(descriptor);
     if (!inPlace) this.#startWorkers(grants, directories, options, strategy);
     const channels = Array.from(
       { length: served },
@@ -208,6 +213,7 @@ export class Enclave<Program extends object = UntypedProgram> {
         directories,
         spins: strategy === 'exitless',
         services: options.services,
+        trace: options.trace?.addWorker(),
         stop: this.#stopWorkers,
       });
     }
@@ -476,6 +482,11 @@ function checkPinnedBytes(bytes = 0): number {
   const rounded = Math.ceil(bytes / WASM_PAGE_BYTES) * WASM_PAGE_BYTES;
   if (bytes === 0 || (rounded >= PINNED_BYTES_MIN && rounded <= PINNED_BYTES_MAX)) return rounded;
   throw new InvalidArgumentError(`pinnedBytes is 0, or from ${PINNED_BYTES_MIN} to ${PINNED_BYTES_MAX}`);
+}
+
+/** The memory in which the enclave keeps sealed pages, if it wants any. The host has no use for it. */
+function createStore(bytes: number): number[] {
+  return bytes === 0 ? [] : [createSealedMemory('sgxio-store', bytes)];
 }
 
 /**

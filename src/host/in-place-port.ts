@@ -25,6 +25,8 @@ export class InPlacePort implements Port {
   readonly #alarm: number;
   #timer: NodeJS.Timeout | undefined;
   readonly bell: number;
+  /** Calls use the program's own buffers. */
+  readonly blocksInUse = 0;
 
   /** The executor must have been made with `base` 0, an unbounded `payloadEnd`, and the calls as its sink. */
   constructor(executor: Executor, chargeNanoseconds: number) {

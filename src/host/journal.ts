@@ -2,6 +2,7 @@ import { COUNTERS, COUNTERS_BYTES, Counters } from '../boundary/counters.ts';
 import type { Request } from '../boundary/ring.ts';
 import { CALLS_IN_FLIGHT_MAX, GRANTS_MAX, HANDLES_MAX } from '../limits.ts';
 import { closeDescriptor } from '../linux/events.ts';
+import type { TraceBuffer } from './trace-buffer.ts';
 
 /**
  * What outlives a worker: how far it was, which calls it had taken, what its handles stand for, and what it
@@ -66,6 +67,8 @@ export interface TakenCall {
 export class Journal {
   readonly buffer: SharedArrayBuffer;
   readonly counters: Counters;
+  /** Where calls are traced, if they are. */
+  trace: TraceBuffer | undefined;
   readonly #words: Int32Array;
   readonly #calls: Int32Array;
   readonly #deadlines: Float64Array;

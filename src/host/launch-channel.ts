@@ -29,6 +29,8 @@ export interface Launch {
   /** A {@link LaunchKind}, and which function, service or graph it runs. */
   readonly kind: number;
   readonly handle: number;
+  /** Three numbers more, for the kinds that have them. */
+  readonly words: readonly [number, number, number];
   readonly argumentBytes: Uint8Array<ArrayBuffer>;
   readonly priority: number;
   readonly settler: Settler;
@@ -114,10 +116,11 @@ export class LaunchChannel {
     this.#generations[slot] = generation;
     launch.id = launchId(slot, generation);
     this.#launches[slot] = launch;
-    const { kind, handle, argumentBytes, priority } = launch;
+    const { kind, handle, words, argumentBytes, priority } = launch;
+    const [a1, a2, a3] = words;
     const { length } = argumentBytes;
     if (length > 0) this.#bytes.set(argumentBytes, launchRoom(this.#layout, slot, length));
-    this.#writer.write(kind, launch.id, handle, 0, length, priority, 0, 0, 0, 0, 0, -1);
+    this.#writer.write(kind, launch.id, handle, 0, length, priority, a1, a2, a3, 0, 0, -1);
   }
 
   #pump(): void {

@@ -5,7 +5,7 @@ import { PollingLoop } from '../boundary/polling-loop.ts';
 import { WaitPolicy } from '../boundary/waiting.ts';
 import { AbortError, EnclaveError, InvalidArgumentError, SgxioError, TimeoutError } from '../errors.ts';
 import { LAUNCH_PAYLOAD_MAX, LAUNCHES_QUEUED_MAX } from '../limits.ts';
-import { drainEvent, EPOLLIN, pollDescriptor } from '../linux/events.ts';
+import { drainEvent, EPOLLIN, pollDescriptor, yieldProcessor } from '../linux/events.ts';
 import { type DescriptorWatch, watchDescriptor } from '../linux/watch.ts';
 import type { Launch, LaunchChannel, Settler } from './launch-channel.ts';
 
@@ -22,12 +22,13 @@ export interface LaunchOptions {
 }
 
 /** Polls between two looks at the clock while a thread waits without its event loop. */
-const POLLS_A_LOOK = 256;
+const POLLS_A_LOOK = 32;
 /** How long such a wait polls before it sleeps, in milliseconds. */
 const SPIN_MILLISECONDS = 1;
 /** How long it sleeps before it looks whether the enclave is still there, in milliseconds. */
 const SLEEP_MILLISECONDS = 100;
 const NOTHING = new Uint8Array(0);
+const NO_WORDS = [0, 0, 0] as const;
 
 /** Queues launches for the threads of one enclave and settles them, without entering the enclave. */
 export class Launcher {
@@ -69,6 +70,7 @@ export class Launcher {
       awaits: () => this.pending > 0,
       park: () => this.#park(),
       unpark: () => this.#unpark(),
+      rest: yieldProcessor,
       spinMicroseconds: () => this.#policy.spinMicroseconds,
       record: (microseconds) => this.#policy.record(microseconds),
       fail: (error) => this.fail(misbehaved(error)),
@@ -128,6 +130,7 @@ export class Launcher {
     values: readonly unknown[],
     options: LaunchOptions | undefined,
     settler: Settler,
+    words: readonly [number, number, number] = NO_WORDS,
   ): () => void {
     if (this.#closed !== undefined) throw this.#closed;
     const priority = Priority[options?.priority ?? 'normal'];
@@ -144,7 +147,7 @@ export class Launcher {
       options?.timeout === undefined && options?.signal === undefined
         ? undefined
         : new LimitedSettler(settler, options);
-    const launch = { kind, handle, argumentBytes, priority, settler: limited ?? settler, id: 0 };
+    const launch = { kind, handle, words, argumentBytes, priority, settler: limited ?? settler, id: 0 };
     const giveUp = (): void => {
       channel.cancel(launch);
       this.#afterOutcomes();
@@ -170,7 +173,7 @@ export class Launcher {
   #choose(kind: number, thread: number | undefined): LaunchChannel {
     if (thread !== undefined) {
       const channel = this.#channels[thread];
-      if (channel === undefined || (kind !== LaunchKind.service && thread >= this.#threads)) {
+      if (channel === undefined || (isOfProgram(kind) && thread >= this.#threads)) {
         throw new InvalidArgumentError(`there is no thread ${thread}; there are ${this.#threads}`);
       }
       if (channel.isDead) throw this.#onThreadDeath(thread);
@@ -239,7 +242,10 @@ export class Launcher {
     let spinUntil = performance.now() + SPIN_MILLISECONDS;
     while (!outcome.settled) {
       if (this.#pollSeveral() > 0) continue;
-      if (performance.now() < spinUntil) continue;
+      if (performance.now() < spinUntil) {
+        yieldProcessor();
+        continue;
+      }
       if (
         !this.#park() &&
         pollDescriptor(this.#outcomeBell, EPOLLIN, SLEEP_MILLISECONDS) === 0 &&
@@ -290,6 +296,11 @@ export class Launcher {
     for (const channel of this.#channels) channel.fail(error);
     for (const look of this.#waiting.splice(0)) look();
   }
+}
+
+/** What the copy engine does not run. */
+function isOfProgram(kind: number): boolean {
+  return kind === LaunchKind.run || kind === LaunchKind.graph;
 }
 
 function misbehaved(cause: unknown): EnclaveError {

@@ -1,6 +1,11 @@
 import { constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { BLOCKING_CALLS_MAX, BLOCKING_THREADS_MAX, FILE_TRANSFER_MAX } from '../limits.ts';
+import {
+  BLOCKING_CALLS_MAX,
+  BLOCKING_THREADS_MAX,
+  CALLS_IN_FLIGHT_MAX,
+  FILE_TRANSFER_MAX,
+} from '../limits.ts';
 import {
   addToEpoll,
   closeDescriptor,
@@ -52,6 +57,7 @@ export class Pool implements BlockingCalls, Watched {
     if (call.withdrawn) return call.finish(executor, -ECANCELED, 0);
     const slot = this.#free.pop();
     if (slot === undefined) {
+      if (this.#waiting.length >= 2 * CALLS_IN_FLIGHT_MAX) this.#forgetWithdrawn(executor);
       this.#waiting.push(call);
       return;
     }
@@ -59,6 +65,19 @@ export class Pool implements BlockingCalls, Watched {
     if (call.length > 0) copyMemory(this.#queue.buffer(slot), call.address, call.length);
     this.#queue.put(slot, call);
     if (this.#queue.wantsThread && this.#queue.alive < BLOCKING_THREADS_MAX) this.#startThread();
+  }
+
+  /** Calls that are made and cancelled without end must not gather here while every thread waits for a disk. */
+  #forgetWithdrawn(executor: Executor): void {
+    for (const call of this.#waiting.splice(0)) {
+      if (call.withdrawn) call.finish(executor, -ECANCELED, call.address);
+      else this.#waiting.push(call);
+    }
+  }
+
+  /** Calls that wait for a slot. */
+  get waitingCount(): number {
+    return this.#waiting.length;
   }
 
   #startThread(): void {

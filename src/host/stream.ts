@@ -78,15 +78,16 @@ export class Stream<Program extends object = UntypedProgram> {
     options: CopyOptions,
   ): Promise<void> {
     return this.#add((settler) => {
-      const controller = new AbortController();
-      const signals = [controller.signal, ...(options.signal === undefined ? [] : [options.signal])];
+      const limit = { isGivenUp: false };
       this.#copier()
-        .copy(direction, buffer, memory, { ...options, signal: AbortSignal.any(signals) })
+        .copy(direction, buffer, memory, options, limit)
         .then(
           () => settler.resolve(undefined),
           (error) => settler.reject(error),
         );
-      return () => controller.abort();
+      return () => {
+        limit.isGivenUp = true;
+      };
     });
   }
 

@@ -140,6 +140,7 @@ export class Worker {
       const taken = this.#reader.taken;
       this.#journal.take(request, taken);
       this.#journal.counters.begin(request.id, request.kind, (taken - this.#sink.written) | 0);
+      this.#journal.trace?.begin(request.id);
       this.#executor.execute(request);
     }
     if (served === BATCH && this.#executor.pendingCount > 0) this.#executor.poll(0);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type BufferOptions, buffers } from '../../src/enclave.ts';
+import { type BufferOptions, buffers, type PinnedPlace, pinned, tasks } from '../../src/enclave.ts';
 
 /** What the tests of copies run inside. */
 
@@ -48,4 +48,26 @@ export async function hold(handle: number): Promise<number> {
 
 export function letGo(): void {
   release();
+}
+
+/** Copies from the host's memory, adds one to each byte, and copies back. */
+export async function incrementPinned(place: PinnedPlace): Promise<void> {
+  const bytes = new Uint8Array(place.bytes);
+  await pinned.copyIn(bytes, place);
+  for (let index = 0; index < bytes.length; index++) bytes[index]! += 1;
+  await pinned.copyOut(place, bytes);
+}
+
+/** Counts in word 0 until the host asks in word 1 to stop, or has counted enough. */
+export async function countUntilStopped(place: PinnedPlace, most: number): Promise<number> {
+  const words = pinned.words(place, [0]);
+  while (words.load(0) < most && words.load(1) === 0) {
+    words.add(0, 1);
+    await tasks.yield();
+  }
+  return words.load(0);
+}
+
+export function writeOther(place: PinnedPlace): void {
+  pinned.words(place, [0]).store(1, 1);
 }

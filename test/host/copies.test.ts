@@ -7,10 +7,13 @@ import {
   type EnclaveOptions,
   type Image,
   type PrivateBuffer,
+  SharedWords,
+  sharedWordsBytes,
   TransferSealer,
 } from '../../src/index.ts';
 import { COPY_CHUNK_BYTES, SEALED_BLOCK_BYTES } from '../../src/limits.ts';
 import { buildProgram, withEnclave } from '../support/enclaves.ts';
+import { until } from '../support/until.ts';
 import type * as program from './copies.program.ts';
 
 type Program = typeof program;
@@ -387,6 +390,36 @@ describe('a sealed copy', () => {
     assert.throws(() => owner.open(back.subarray(0, block)), { code: 'SGXIO_COPY_TAMPERED' });
     assert.throws(() => owner.open(back.subarray(block)), { code: 'SGXIO_COPY_TAMPERED' });
     assert.equal(owner.open(back).length, BYTES);
+  });
+});
+
+describe('pinned memory', () => {
+  copyTest('is copied by the program itself, from where it is told, and nowhere else', async (enclave) => {
+    const memory = enclave.pin(2 * MIB + 8);
+    const source = randomBytes(memory.bytes.length);
+    memory.bytes.set(source);
+    const place = { offset: memory.offset, bytes: memory.bytes.length };
+    await enclave.launch('incrementPinned', place);
+    assert.deepEqual(Buffer.from(memory.bytes), Buffer.from(source.map((byte) => byte + 1)));
+    for (const offset of [-4, 0.5, 2, 8 * MIB, 2 ** 53]) {
+      await assert.rejects(enclave.launch('incrementPinned', { offset, bytes: 8 }), {
+        innerCode: 'SGXIO_INVALID_ARGUMENT',
+      });
+    }
+  });
+
+  copyTest('holds words that both sides see at once, each with one writer', async (enclave) => {
+    const memory = enclave.pin(sharedWordsBytes(2));
+    const words = new SharedWords(memory.bytes, [1]);
+    const place = { offset: memory.offset, bytes: memory.bytes.length };
+    const counted = enclave.launch('countUntilStopped', place, 1e9);
+    await until(() => words.load(0) > 10);
+    words.store(1, 1);
+    assert.equal(await counted, words.load(0));
+    assert.equal(words.add(1, 4), 5);
+    assert.throws(() => words.store(0, 1), { code: 'SGXIO_INVALID_ARGUMENT' });
+    assert.throws(() => words.load(2), { code: 'SGXIO_INVALID_ARGUMENT' });
+    await assert.rejects(enclave.launch('writeOther', place), { innerCode: 'SGXIO_INVALID_ARGUMENT' });
   });
 });
 

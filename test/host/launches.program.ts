@@ -1,5 +1,13 @@
 import * as v from 'valibot';
-import { currentThread, launchable, monotonicTime, sharedRegion, tasks } from '../../src/enclave.ts';
+import {
+  currentThread,
+  launchable,
+  monotonicTime,
+  type PinnedPlace,
+  pinned,
+  sharedRegion,
+  tasks,
+} from '../../src/enclave.ts';
 
 /** What the tests of launches run inside. */
 
@@ -70,6 +78,12 @@ export function note(text: string): void {
 
 export function takeLog(): string[] {
   return log.splice(0);
+}
+
+/** Holds the thread until the host says so in a word of its pinned memory. */
+export function holdThread(place: PinnedPlace): void {
+  const words = pinned.words(place, []);
+  while (words.load(0) === 0);
 }
 
 /** Holds the thread for that long. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { type CallKindName, callRules } from '../../src/boundary/kinds.ts';
+import type { CallKindName } from '../../src/boundary/kinds.ts';
+import { callRules } from '../../src/boundary/kinds.ts';
 import type { Request } from '../../src/boundary/ring.ts';
 import { LyingHost } from '../support/lying-host.ts';
 import { HonestAnswers, nameOf } from './honest-answers.ts';

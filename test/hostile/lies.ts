@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
-import { CallKind, type CallKindName, callRules, mayFailWith } from '../../src/boundary/kinds.ts';
+import type { CallKindName } from '../../src/boundary/kinds.ts';
+import { CallKind, callRules, mayFailWith } from '../../src/boundary/kinds.ts';
 import { READY_MAX } from '../../src/boundary/net.ts';
 import type { Request } from '../../src/boundary/ring.ts';
 import { HANDLES_MAX } from '../../src/limits.ts';

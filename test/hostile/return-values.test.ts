@@ -3,7 +3,8 @@ import { constants } from 'node:os';
 import process from 'node:process';
 import { test } from 'node:test';
 import { decode } from '../../src/boundary/encoding.ts';
-import { CALL_KINDS, CallKind, type CallKindName, resultLimit } from '../../src/boundary/kinds.ts';
+import type { CallKindName } from '../../src/boundary/kinds.ts';
+import { CALL_KINDS, CallKind, resultLimit } from '../../src/boundary/kinds.ts';
 import { ARENA_BYTES, CONTROL } from '../../src/boundary/layout.ts';
 import type { Request } from '../../src/boundary/ring.ts';
 import { callSync, Direction } from '../../src/enclave/transfer.ts';
@@ -207,6 +208,8 @@ test('V15 V17 an image is of a length that images have, and measures what it mus
     },
   });
   assert.match((await changed.ended).code, /^SGXIO_IMAGE_(TAMPERED|INVALID)$/);
+  await using other = await LyingHost.start(await victim(), { boot: { measurement: '0'.repeat(64) } });
+  assert.equal((await other.ended).code, 'SGXIO_IMAGE_TAMPERED');
 });
 
 test('V16 a program that catches the violation does not go on', LIVE, async () => {

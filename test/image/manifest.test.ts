@@ -10,6 +10,7 @@ test('what is left out gets its default', () => {
     name: 'echo',
     runtimeVersion: RUNTIME_VERSION,
     privateMemoryBytes: 1_048_576,
+    storeBytes: 0,
     threads: 1,
     grants: { listen: [], connect: [], files: [], streams: [], names: false },
     input: {},
@@ -29,7 +30,14 @@ test('a full manifest comes out as it went in, in one order of its keys', () => 
     connect: ['tcp:example.com:443'],
     listen: ['tcp:127.0.0.1:0', 'unix:/run/a.sock'],
   };
-  const written = { input: { b: '2', a: '1' }, threads: 2, grants, privateMemoryBytes: 8192, name: 'full' };
+  const written = {
+    input: { b: '2', a: '1' },
+    threads: 2,
+    grants,
+    privateMemoryBytes: 8192,
+    storeBytes: 4096,
+    name: 'full',
+  };
   const manifest = parseManifest(written);
   assert.deepEqual(manifest, { ...written, runtimeVersion: RUNTIME_VERSION });
   assert.equal(manifestText(manifest), manifestText(parseManifest(JSON.parse(manifestText(manifest)))));

@@ -22,7 +22,7 @@ const GRANTS = parseGrants({
   listen: ['tcp:127.0.0.1:*', 'udp:127.0.0.1:*'],
   connect: ['tcp:127.0.0.1:*', 'udp:127.0.0.1:*'],
   files: [{ mount: '/data', access: 'read-write' }],
-  streams: ['stdin', 'stdout'],
+  streams: ['stdin', 'stdout', 'stderr'],
   names: true,
 });
 
@@ -48,6 +48,7 @@ function sharedBoundary(): SharedMapping {
  * makes time pass instead, so that no bound is too long to be tried.
  */
 export class InProcessHost implements HostSide, Port {
+  readonly blocksInUse = 0;
   readonly words: Int32Array<SharedArrayBuffer>;
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   readonly layout: ChannelLayout = channelLayout(0);
@@ -104,6 +105,7 @@ export class InProcessHost implements HostSide, Port {
       awaits: () => this.calls.waiting > 0,
       park: () => false,
       unpark: () => {},
+      rest: () => {},
       spinMicroseconds: () => 0,
       record: () => {},
       fail,
@@ -114,6 +116,7 @@ export class InProcessHost implements HostSide, Port {
       loop: this.#loop,
       grants: GRANTS,
       words,
+      boundaryAddress: 0,
       thread: { index: 0, count: 1 },
     });
     performance.now = () => {

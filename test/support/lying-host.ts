@@ -23,8 +23,15 @@ import type { WorkerData } from '../../src/host/worker-main.ts';
 import { encodeImage, type Image } from '../../src/image/image.ts';
 import { FAILURE_TEXT_MAX, LAUNCH_PAYLOAD_MAX, RING_ENTRIES } from '../../src/limits.ts';
 import { closeDescriptor, createEvent, futexWake, signalEvent } from '../../src/linux/events.ts';
-import { check } from '../../src/linux/ffi.ts';
-import { createSealedMemory, discardShared, mapShared, type SharedMapping } from '../../src/linux/memory.ts';
+import { addressOf, check, viewOf } from '../../src/linux/ffi.ts';
+import {
+  createSealedMemory,
+  discardShared,
+  mapDescriptor,
+  mapShared,
+  type SharedMapping,
+  unmap,
+} from '../../src/linux/memory.ts';
 import { copyOf, type HostSide, type Script } from './host-side.ts';
 
 /** How an enclave's process ended, and what it left on the control page. */
@@ -42,6 +49,8 @@ export interface LyingHostOptions {
   readonly strategy?: Strategy;
   /** Gives the memory of the boundary: sealed and of the right size unless told. */
   readonly memory?: (bytes: number) => number;
+  /** Gives the memory of the store, likewise. */
+  readonly storeMemory?: (bytes: number) => number;
   /** What else the process is told of its start. */
   readonly boot?: Partial<Boot>;
   /** Spoils the boundary when everything is in place, before the process starts. */
@@ -68,6 +77,8 @@ export class LyingHost implements HostSide, AsyncDisposable {
   readonly outcomeBell: number;
   readonly hostBell: number;
   readonly enclaveBell: number;
+  /** The store of the enclave, as its host sees it; empty unless the image asks for one. */
+  readonly store: Uint8Array = new Uint8Array(0);
   readonly ended: Promise<Ending>;
   readonly #image: Image;
   readonly #child: ChildProcess;
@@ -131,11 +142,19 @@ export class LyingHost implements HostSide, AsyncDisposable {
       services: undefined,
       ...options.boot,
     };
+    const bells = [this.outcomeBell, this.hostBell, this.enclaveBell];
+    const { storeBytes } = image.manifest;
+    const createStore = options.storeMemory ?? ((size) => createSealedMemory('lies-store', size));
+    const store = storeBytes === 0 ? [] : [createStore(storeBytes)];
+    if (store[0] !== undefined) {
+      this.store = new Uint8Array(viewOf(mapDescriptor(store[0], storeBytes, 0), storeBytes));
+    }
     this.#child = spawn(process.execPath, ['--no-warnings', ENCLAVE, JSON.stringify(boot)], {
-      stdio: ['ignore', 'ignore', 'ignore', memory, ...[this.outcomeBell, this.hostBell, this.enclaveBell]],
+      stdio: ['ignore', 'ignore', 'ignore', memory, ...bells, ...store],
       env: {},
       cwd: '/',
     });
+    for (const descriptor of store) closeDescriptor(descriptor);
     this.ended = this.#watchEnd(memory);
     if (options.honest === true) this.startWorker();
     else void this.#serve();
@@ -294,5 +313,6 @@ export class LyingHost implements HostSide, AsyncDisposable {
     await this.#endWorker();
     for (const bell of [this.outcomeBell, this.hostBell, this.enclaveBell]) closeDescriptor(bell);
     discardShared(this.boundary);
+    if (this.store.length > 0) unmap(addressOf(this.store), this.store.length);
   }
 }

@@ -1,10 +1,11 @@
 import { SecureHeap } from '../../enclave/memory/heap.ts';
 import { privateBytesFor } from '../../enclave/memory/layout.ts';
 import type { PolicyName } from '../../enclave/memory/policy.ts';
-import { SharedMemoryStore } from '../../enclave/memory/store.ts';
-import { PAGE_BYTES, STORE_SLOT_BYTES } from '../../limits.ts';
+import { SharedMemoryStore, type UntrustedMemory } from '../../enclave/memory/store.ts';
+import { PAGE_BYTES } from '../../limits.ts';
+import { closeDescriptor } from '../../linux/events.ts';
 import { addressOf } from '../../linux/ffi.ts';
-import { createSecretMemory, unmap } from '../../linux/memory.ts';
+import { createSealedMemory, createSecretMemory, mapDescriptor, unmap } from '../../linux/memory.ts';
 import type { MappedMemory } from '../../linux/openssl.ts';
 
 export type Row = Record<string, number | string | boolean>;
@@ -54,23 +55,29 @@ export interface OwnedHeap extends Disposable {
 
 /** A heap in secret memory where there may be so much of it, else in ordinary memory. */
 export function createHeap(cacheMib: number, storeMib: number, policy?: PolicyName): OwnedHeap {
-  const storeBytes = Math.ceil((storeMib * MEBIBYTE * 1.02) / STORE_SLOT_BYTES) * STORE_SLOT_BYTES + MEBIBYTE;
+  const storeBytes = Math.ceil((storeMib * MEBIBYTE * 1.02) / PAGE_BYTES) * PAGE_BYTES + MEBIBYTE;
   const frames = (cacheMib * MEBIBYTE) / PAGE_BYTES;
   const bytes = privateBytesFor(frames, storeBytes);
   const { memory, release } = createPrivateMemory(bytes);
-  const extents: Uint8Array<SharedArrayBuffer>[] = [];
-  const store = new SharedMemoryStore(memory, storeBytes, EXTENT_BYTES, (index) => {
-    extents[index] ??= new Uint8Array(new SharedArrayBuffer(EXTENT_BYTES));
-    return extents[index];
-  });
+  const untrusted = createUntrustedMemory(storeBytes);
+  const store = new SharedMemoryStore(memory, untrusted);
   const heap = SecureHeap.create(memory, store, policy === undefined ? { frames } : { frames, policy });
   return {
     heap,
     [Symbol.dispose]() {
       heap.close();
       release();
+      unmap(untrusted.address, untrusted.bytes);
     },
   };
+}
+
+/** As an enclave has it: a mapping whose pages come when they are written. */
+function createUntrustedMemory(bytes: number): UntrustedMemory {
+  const descriptor = createSealedMemory('sgxio-store', bytes);
+  const address = mapDescriptor(descriptor, bytes, 0);
+  closeDescriptor(descriptor);
+  return { address, bytes };
 }
 
 function createPrivateMemory(bytes: number): { memory: MappedMemory; release: () => void } {

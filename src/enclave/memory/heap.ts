@@ -216,7 +216,7 @@ export class SecureHeap implements Disposable {
     return readCounters(this.#layout);
   }
 
-  /** Frees the ciphers of this thread. The heap's memory is its owner's to wipe or unmap. */
+  /** Frees the ciphers of this thread and closes its store. The heap's memory is its owner's to wipe or unmap. */
   close(): void {
     this.cache.close();
   }

@@ -220,6 +220,7 @@ export class PageCache {
 
   close(): void {
     this.#sealer.close();
+    this.#store.close?.();
   }
 
   #locked<T>(work: () => T): T {
