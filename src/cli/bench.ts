@@ -16,6 +16,7 @@ import { parameterServerSeries } from '../bench/parameter-server-series.ts';
 import { Progress } from '../bench/progress.ts';
 import type { Row, SuiteResult } from '../bench/suite.ts';
 import { formatTable } from '../bench/table.ts';
+import { addEchoSuites } from './bench-echo.ts';
 
 const FIGURE_FOLDER = 'out';
 /** Requests played from memory for each one over the network: they take a fraction of the time. */
@@ -32,7 +33,8 @@ export function addBench(program: Command): void {
 Examples:
   $ sgxio bench call                                  what one call costs, every way
   $ sgxio bench parameter-server --items 1,8,64       the experiment of the talk
-  $ sgxio bench parameter-server --wire memory --json without the kernel's network`,
+  $ sgxio bench parameter-server --wire memory --json without the kernel's network
+  $ sgxio bench echo                                  a server in an enclave beside one of Node`,
     );
   bench
     .command('call')
@@ -64,6 +66,7 @@ Examples:
     .option('--wire <wire>', 'tcp from another process, or memory', parseWire, 'tcp')
     .option('--figure', `both wires, and the figure: ${FIGURE_FOLDER}/parameter-server.svg, .png and .json`)
     .action(benchParameterServer);
+  addEchoSuites(bench, run, parseCount, parseCounts);
 }
 
 interface ParameterServerFlags {
