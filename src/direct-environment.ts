@@ -5,6 +5,7 @@ import * as services from './enclave.ts';
 import { loadServices } from './host/custom-services.ts';
 import { Executor } from './host/executor.ts';
 import { InPlacePort } from './host/in-place-port.ts';
+import { openMounts } from './host/mounts.ts';
 import { PAGE_BYTES } from './limits.ts';
 import { exitNow } from './linux/process.ts';
 
@@ -16,8 +17,10 @@ import { exitNow } from './linux/process.ts';
 export async function createDirectEnvironment(boot: Boot): Promise<ThreadEnvironment> {
   const handlers = await loadServices(boot.services, new Int32Array(new SharedArrayBuffer(PAGE_BYTES)));
   return {
-    connect: (_boundary, calls, grants) => {
-      const executor = new Executor(handlers, parseGrants(grants), 0, Number.MAX_SAFE_INTEGER, calls);
+    connect: (_boundary, calls, written) => {
+      const grants = parseGrants(written);
+      const mounts = openMounts(grants.files, boot.directories);
+      const executor = new Executor(handlers, grants, 0, Number.MAX_SAFE_INTEGER, calls, mounts);
       return new InPlacePort(executor, boot.exitNanoseconds);
     },
     leave: exitNow,

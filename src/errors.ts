@@ -22,9 +22,11 @@ export type ErrorCode =
   | 'SGXIO_HOST_VIOLATION'
   | 'SGXIO_LAUNCH_REJECTED'
   | 'SGXIO_LAUNCH_FAILED'
+  | 'SGXIO_STREAM_FAILED'
   | 'SGXIO_ENCODING_INVALID'
   | 'SGXIO_MEMORY_EXHAUSTED'
   | 'SGXIO_MEMORY_MISUSE'
+  | 'SGXIO_COPY_TAMPERED'
   | 'SGXIO_PAGE_TAMPERED'
   | 'SGXIO_FILE_TAMPERED'
   | 'SGXIO_FILE_STALE';
@@ -150,12 +152,15 @@ export class SystemError extends Error {
   /** Negative, as in Node. */
   readonly errno: number;
   readonly syscall: string;
+  /** The path that the call named, where it named one. */
+  declare readonly path?: string;
 
-  constructor(code: string, errno: number, syscall: string, detail = '') {
+  constructor(code: string, errno: number, syscall: string, detail = '', path?: string) {
     super(`${syscall} ${code}${detail === '' ? '' : `: ${detail}`}`);
     this.code = code;
     this.errno = errno;
     this.syscall = syscall;
+    if (path !== undefined) this.path = path;
   }
 
   override get name(): string {

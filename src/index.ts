@@ -1,16 +1,25 @@
 /** What a host program imports. */
 export type { Strategy } from './boundary/boot.ts';
 export type { CallCounts, LatencyHistogram } from './boundary/counters.ts';
+export { SharedWords, sharedWordsBytes } from './boundary/shared-words.ts';
+export { sealedLength, TransferSealer } from './boundary/transfer-sealing.ts';
 export * from './errors.ts';
+export { CallTrace, type TraceSummary } from './host/call-trace.ts';
+export type { CopyOptions, HostMemory, PrivateBuffer } from './host/copier.ts';
+export type { CopyPiece } from './host/copy-plan.ts';
 export type { Handlers, ServiceFactory, ServiceModule } from './host/custom-services.ts';
 export { Enclave, type EnclaveExit, type EnclaveOptions } from './host/enclave.ts';
 export type { Executor, Handler, Pending, Resource } from './host/executor.ts';
+export type { Graph, GraphRecorder } from './host/graph.ts';
 export { LaunchError } from './host/launch-channel.ts';
 export type { LaunchOptions } from './host/launcher.ts';
 export type { LongTask, LongTaskOptions } from './host/long-tasks.ts';
 export type { MetricsRegistry } from './host/metrics.ts';
+export type { PinnedBuffer } from './host/pinned-memory.ts';
 export { Attempt, ByteStream } from './host/socket.ts';
 export type { EnclaveStatistics } from './host/statistics.ts';
+export type { Stream } from './host/stream.ts';
+export type { StreamEvent } from './host/stream-event.ts';
 export type { ArgumentsOf, FunctionName, ResultOf, UntypedProgram } from './host/typed-program.ts';
 export { buildImage } from './image/build.ts';
 export { readImage, writeImage } from './image/file.ts';

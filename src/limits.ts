@@ -24,6 +24,8 @@ export const DEADLINES_KEPT_MIN = 1024;
 /** Deaths of host workers, within so many seconds, that an enclave outlives: more are no accident. */
 export const WORKER_DEATHS_MAX = 8;
 export const WORKER_DEATHS_SECONDS = 10;
+/** Calls in the file of one trace: some 300 MB, more than viewers show. */
+export const TRACED_CALLS_MAX = 1_000_000;
 /** Handles that one channel may hold open. */
 export const HANDLES_MAX = 32_768;
 /** Regions of private memory that threads share by name. */
@@ -39,6 +41,18 @@ export const LAUNCHES_QUEUED_MAX = 16_384;
 export const LAUNCHES_STARTED_MAX = 32;
 /** Arguments and outcomes up to this size lie together, so that many launches touch few pages. */
 export const LAUNCH_SMALL_PAYLOAD_MAX = 256;
+/** Private buffers of one enclave. */
+export const BUFFERS_MAX = 256;
+/** What the copy engine moves in one go: long enough to hide its start, short enough to share the engine. */
+export const COPY_CHUNK_BYTES = 1_048_576;
+/** Pieces of one request to the copy engine; a longer list is split. */
+export const COPY_PIECES_MAX = 1024;
+/** Bytes that are sealed as one on their way between host and private memory. */
+export const SEALED_BLOCK_BYTES = 65_536;
+/** Pinned memory of one enclave. Untouched memory costs address space only. */
+export const PINNED_BYTES_MAX = 1_073_741_824;
+/** Graphs that one thread keeps. */
+export const GRAPHS_MAX = 1024;
 /** Functions that a program may export. */
 export const EXPORTS_MAX = 1024;
 /** Bytes of the encoded arguments of one launch, and of its encoded outcome; bulk data goes through copies. */
@@ -65,8 +79,10 @@ export const KEPT_DESCRIPTORS_MAX = 100;
 export const PRIVATE_MEMORY_BYTES_DEFAULT = 1_048_576;
 /** The longest typed array that all supported versions of Node make. */
 export const PRIVATE_MEMORY_BYTES_MAX = 4_294_967_296;
-/** Threads of one enclave: each has a channel of its own and polls. */
-export const THREADS_MAX = 16;
+/** Untrusted memory for sealed pages: more than most machines have; what is larger belongs in a file. */
+export const STORE_BYTES_MAX = 68_719_476_736;
+/** Each thread brings six descriptors that a locked-down process keeps, of which there can be KEPT_DESCRIPTORS_MAX. */
+export const THREADS_MAX = 12;
 /** Names of images stand in messages, process lists and file names. */
 export const NAME_LENGTH_MAX = 64;
 /** Grants of one kind: they are compared one by one. */
@@ -103,6 +119,20 @@ export const MINIMUM_CACHE_FRAMES = 6;
 export const FRAME_TABLE_BYTES = 64;
 export const CODE_BYTES_MAX = 16_777_216;
 
+/** What one call reads or writes of a file at most: a whole arena block, of which a channel has many. */
+export const FILE_TRANSFER_MAX = 65_536;
+/** PATH_MAX of Linux without its closing zero. */
+export const PATH_BYTES_MAX = 4095;
+/** Entries of a directory that are gathered into one array; a host that never ends stops here. */
+export const DIRECTORY_ENTRIES_MAX = 1_000_000;
+/** Buffers of one gathered or scattered call: IOV_MAX of Linux. */
+export const VECTORS_MAX = 1024;
+/** Threads for calls that wait for a disk: enough to keep one busy, few enough to start at once. */
+export const BLOCKING_THREADS_MAX = 8;
+/** Calls handed to those threads at one time, each with a buffer of FILE_TRANSFER_MAX; a power of two. */
+export const BLOCKING_CALLS_MAX = 64;
+/** How long such a thread waits for work before it ends, in milliseconds: starting one takes some thirty. */
+export const BLOCKING_IDLE_MILLISECONDS = 2000;
 /** Slots of 4 KiB in the store of a protected mount: 8 TiB, and numbers of slots stay positive 32-bit integers. */
 export const PROTECTED_SLOTS_MAX: number = 2 ** 31 - 32;
 /** Files of a protected mount whose keys are ready: each key costs a derivation and a key schedule. */

@@ -1,12 +1,18 @@
 /** How the host starts an enclave's process: the one argument on its command line, as JSON. */
 export interface Boot {
   readonly channels: number;
+  /** Bytes of pinned memory behind the channels; with any there is a copy engine, on one more channel. */
+  readonly pinnedBytes: number;
+  /** The host's process: with it the enclave ends. */
+  readonly host: number;
   /** SHA-256 of the image, in hexadecimal: what the enclave must find. */
   readonly measurement: string;
   /** How calls are made. */
   readonly strategy: Strategy;
   /** What `exit-sgx` charges for each call, in nanoseconds. */
   readonly exitNanoseconds: number;
+  /** The host's directory for each grant of files, for the strategies that serve calls in the same process. */
+  readonly directories: readonly string[];
   /** Who serves calls in place of sgxio, for the strategies that serve them in the same process. */
   readonly services: { readonly module: string; readonly data?: unknown } | undefined;
 }
@@ -27,4 +33,9 @@ const FIRST_BELL = 5;
 /** The two descriptors of one channel: the first wakes its host worker, the second its enclave thread. */
 export function bellsOf(channel: number): { hostBell: number; enclaveBell: number } {
   return { hostBell: FIRST_BELL + 2 * channel, enclaveBell: FIRST_BELL + 2 * channel + 1 };
+}
+
+/** The descriptor behind those of the channels: the untrusted store, where the image asks for one. */
+export function storeDescriptor(channels: number): number {
+  return bellsOf(channels).hostBell;
 }

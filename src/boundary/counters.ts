@@ -27,6 +27,8 @@ export const Count = {
   /** The nanoseconds of all sampled calls together, then how many there were by {@link latencyBound}. */
   latencySum: 12,
   latency: 13,
+  /** Blocks of payload room that are taken; only the enclave knows. */
+  arenaBlocks: 42,
   /** Calls by the number of their kind. */
   calls: 48,
 } as const;
@@ -122,6 +124,8 @@ export interface CallCounts {
   readonly channelFull: number;
   readonly arenaFull: number;
   readonly ringFull: number;
+  /** Blocks of payload room that calls have taken; the host knows of none. */
+  readonly arenaBlocks: number;
   /** From the start of a call to its answer; a call that waits for a peer takes as long as the peer. */
   readonly latency: LatencyHistogram;
 }
@@ -153,6 +157,7 @@ export function sumCounters(channels: readonly Float64Array[]): CallCounts {
     channelFull: at(Count.channelFull),
     arenaFull: at(Count.arenaFull),
     ringFull: at(Count.ringFull),
+    arenaBlocks: at(Count.arenaBlocks),
     latency: histogram(cells),
   };
 }

@@ -4,8 +4,8 @@ import { InvalidArgumentError } from '../errors.ts';
  * What an image may ask of the host, in the words of its manifest, and whether one request is among it. Pure:
  * the enclave asks before a call leaves it, the host asks again when the call arrives.
  *
- * An address is written `tcp:HOST:PORT`, `udp:HOST:PORT` or `unix:/PATH`; an IPv6 host stands in brackets, and
- * the port `*` of a grant stands for any.
+ * An address is written `tcp:HOST:PORT`, `udp:HOST:PORT`, `unix:/PATH` or `unix:@NAME` for a name of the abstract
+ * namespace; an IPv6 host stands in brackets, and the port `*` of a grant stands for any.
  */
 
 export type Address =
@@ -167,7 +167,15 @@ function socketPath(text: string, path: string): string {
   if (new TextEncoder().encode(path).length > SOCKET_PATH_BYTES_MAX) {
     throw new InvalidArgumentError(`${JSON.stringify(text)} is longer than ${SOCKET_PATH_BYTES_MAX} bytes.`);
   }
-  return normalizePath(path);
+  return path.startsWith('@') ? abstractName(text, path.slice(1)) : normalizePath(path);
+}
+
+/** As a socket address has it: behind a zero byte. */
+function abstractName(text: string, name: string): string {
+  if (name === '' || name.includes('\0')) {
+    throw new InvalidArgumentError(`${JSON.stringify(text)} has no name behind the @, or a zero byte in it.`);
+  }
+  return `\0${name}`;
 }
 
 /** RFC 5952's form, as the URL standard's parser writes it. No zones: they name an interface of the host. */

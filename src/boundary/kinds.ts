@@ -23,6 +23,34 @@ export const CallKind = {
   watch: 14,
   poll: 15,
   echo: 16,
+  openFile: 17,
+  readFile: 18,
+  writeFile: 19,
+  syncFile: 20,
+  truncateFile: 21,
+  statFile: 22,
+  statPath: 23,
+  readDirectory: 24,
+  makeDirectory: 25,
+  removeDirectory: 26,
+  unlink: 27,
+  rename: 28,
+  link: 29,
+  symbolicLink: 30,
+  readLink: 31,
+  changeMode: 32,
+  changeFileMode: 33,
+  setTimes: 34,
+  setFileTimes: 35,
+  lockFile: 36,
+  openDatagram: 37,
+  connectDatagram: 38,
+  receiveFrom: 39,
+  sendTo: 40,
+  lookup: 41,
+  openStream: 42,
+  readStream: 43,
+  writeStream: 44,
 } as const;
 
 export type CallKindName = keyof typeof CallKind;
@@ -56,6 +84,26 @@ export interface CallRule {
 const SOCKET = ['EBADF', 'EINVAL', 'ENOBUFS', 'ENOMEM', 'ENOTSOCK', 'EIO'];
 const STOPPED = ['ECANCELED', 'ETIMEDOUT', 'EINTR'];
 const PEER = ['ECONNRESET', 'EPIPE', 'ENOTCONN', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'ECONNREFUSED'];
+const PATH = [
+  ...['EACCES', 'EINVAL', 'EIO', 'ELOOP', 'ENAMETOOLONG', 'ENOENT', 'ENOMEM', 'ENOTDIR', 'EPERM', 'EXDEV'],
+  ...['EAGAIN', 'EMFILE', 'ENFILE', 'EOVERFLOW', 'ESTALE', 'ENXIO', 'EBADF'],
+  ...STOPPED,
+];
+const ENTRY = ['EROFS', 'ENOSPC', 'EDQUOT', 'EEXIST', 'EBUSY', 'EMLINK', 'ENOTEMPTY', 'EISDIR', 'EOPNOTSUPP'];
+const FILE = [
+  'EBADF',
+  'EINVAL',
+  'EIO',
+  'EAGAIN',
+  'EISDIR',
+  'ENXIO',
+  'EOVERFLOW',
+  'ESTALE',
+  'EPERM',
+  ...STOPPED,
+];
+const DISK = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS', 'EPIPE', 'ETXTBSY'];
+const BINDS = ['EADDRINUSE', 'EADDRNOTAVAIL', 'ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'ELOOP', 'EROFS'];
 const CREATES = ['EMFILE', 'ENFILE', 'EACCES', 'EPERM', 'EAFNOSUPPORT', 'EPROTONOSUPPORT'];
 
 export const callRules: Readonly<Record<CallKindName, CallRule>> = {
@@ -65,17 +113,7 @@ export const callRules: Readonly<Record<CallKindName, CallRule>> = {
   listen: {
     syscall: 'listen',
     result: 'handle',
-    errors: [
-      ...SOCKET,
-      ...CREATES,
-      'EADDRINUSE',
-      'EADDRNOTAVAIL',
-      'ENOENT',
-      'ENOTDIR',
-      'ENAMETOOLONG',
-      'ELOOP',
-      'EROFS',
-    ],
+    errors: [...SOCKET, ...CREATES, ...BINDS],
     prompt: true,
   },
   accept: {
@@ -142,6 +180,90 @@ export const callRules: Readonly<Record<CallKindName, CallRule>> = {
     prompt: true,
   },
   echo: { syscall: 'echo', result: 'zero', errors: ['ENOSYS', 'EINVAL'], prompt: true },
+  openFile: {
+    syscall: 'open',
+    result: 'handle',
+    errors: [...PATH, ...ENTRY, 'EFBIG', 'ENODEV', 'ETXTBSY'],
+    prompt: false,
+  },
+  readFile: { syscall: 'read', result: 'length', errors: FILE, prompt: false },
+  writeFile: { syscall: 'write', result: 'length', errors: [...FILE, ...DISK], prompt: false },
+  syncFile: { syscall: 'fsync', result: 'zero', errors: [...FILE, ...DISK], prompt: false },
+  truncateFile: { syscall: 'ftruncate', result: 'zero', errors: [...FILE, ...DISK], prompt: false },
+  statFile: {
+    syscall: 'fstat',
+    result: 'length',
+    errors: ['EBADF', 'EINVAL', 'EIO', 'ENOMEM'],
+    prompt: true,
+  },
+  statPath: { syscall: 'stat', result: 'length', errors: PATH, prompt: false },
+  readDirectory: {
+    syscall: 'getdents64',
+    result: 'length',
+    errors: [...FILE, 'ENOENT', 'ENOTDIR'],
+    prompt: false,
+  },
+  makeDirectory: { syscall: 'mkdir', result: 'zero', errors: [...PATH, ...ENTRY], prompt: false },
+  removeDirectory: { syscall: 'rmdir', result: 'zero', errors: [...PATH, ...ENTRY], prompt: false },
+  unlink: { syscall: 'unlink', result: 'zero', errors: [...PATH, ...ENTRY], prompt: false },
+  rename: { syscall: 'rename', result: 'zero', errors: [...PATH, ...ENTRY], prompt: false },
+  link: { syscall: 'link', result: 'zero', errors: [...PATH, ...ENTRY], prompt: false },
+  symbolicLink: { syscall: 'symlink', result: 'zero', errors: [...PATH, ...ENTRY], prompt: false },
+  readLink: { syscall: 'readlink', result: 'length', errors: PATH, prompt: false },
+  changeMode: { syscall: 'chmod', result: 'zero', errors: [...PATH, ...ENTRY], prompt: false },
+  changeFileMode: { syscall: 'fchmod', result: 'zero', errors: [...FILE, 'EROFS'], prompt: false },
+  setTimes: { syscall: 'utimensat', result: 'zero', errors: [...PATH, ...ENTRY], prompt: false },
+  setFileTimes: { syscall: 'futimens', result: 'zero', errors: [...FILE, 'EROFS', 'EACCES'], prompt: false },
+  lockFile: { syscall: 'flock', result: 'zero', errors: [...FILE, 'ENOLCK', 'ENOMEM'], prompt: true },
+  openDatagram: {
+    syscall: 'bind',
+    result: 'handle',
+    errors: [...SOCKET, ...CREATES, ...BINDS],
+    prompt: true,
+  },
+  connectDatagram: {
+    syscall: 'connect',
+    result: 'zero',
+    errors: [...SOCKET, ...CREATES, ...PEER, ...BINDS, 'EPROTOTYPE', 'EAGAIN'],
+    prompt: true,
+  },
+  receiveFrom: {
+    syscall: 'recvfrom',
+    result: 'length',
+    errors: [...SOCKET, ...PEER, ...STOPPED],
+    prompt: false,
+  },
+  sendTo: {
+    syscall: 'sendto',
+    result: 'length',
+    errors: [
+      ...SOCKET,
+      ...PEER,
+      ...STOPPED,
+      ...BINDS,
+      ...['EMSGSIZE', 'EACCES', 'EPERM', 'EDESTADDRREQ', 'EAFNOSUPPORT', 'EISCONN', 'EPROTOTYPE', 'EAGAIN'],
+    ],
+    prompt: false,
+  },
+  lookup: {
+    syscall: 'getaddrinfo',
+    result: 'length',
+    errors: [...STOPPED, 'ENOENT', 'EAGAIN', 'EIO', 'ENOMEM', 'EACCES', 'EINVAL', 'EMFILE', 'ENFILE'],
+    prompt: false,
+  },
+  openStream: {
+    syscall: 'open',
+    result: 'handle',
+    errors: ['EACCES', 'EBADF', 'EINVAL', 'EMFILE'],
+    prompt: true,
+  },
+  readStream: { syscall: 'read', result: 'length', errors: [...FILE, 'ECONNRESET'], prompt: false },
+  writeStream: {
+    syscall: 'write',
+    result: 'length',
+    errors: [...FILE, ...DISK, 'ECONNRESET'],
+    prompt: false,
+  },
   poll: { syscall: 'epoll_wait', result: 'limit', errors: ['EBADF', 'EINVAL', ...STOPPED], prompt: false },
 };
 

@@ -20,6 +20,26 @@ export const LaunchKind = {
   run: 1,
   /** Gives up the launch whose id is `a0`. It is no launch itself: only that one's outcome answers it. */
   cancel: 2,
+  /** Runs a function of the enclave itself: `handle` is a {@link ServiceNumber}. */
+  service: 3,
+  /** Runs a graph: `handle` is its number, there are no arguments. */
+  graph: 4,
+  /**
+   * Copies one run of bytes into the private buffer `handle`, or out of it, without arguments to decode: `a1` is the
+   * offset in the buffer, `a2` that in pinned memory, `a3` the length, all unsigned.
+   */
+  copyIn: 5,
+  copyOut: 6,
+} as const;
+
+/** The functions that the enclave has beside those of its program. */
+export const ServiceNumber = {
+  captureGraph: 0,
+  releaseGraph: 1,
+  createBuffer: 2,
+  freeBuffer: 3,
+  copyPiecesIn: 4,
+  copyPiecesOut: 5,
 } as const;
 
 export const OutcomeStatus = { returned: 0, threw: 1, rejected: 2 } as const;

@@ -130,7 +130,12 @@ export function channelLayout(channel: number): ChannelLayout {
   };
 }
 
-/** Bytes of a boundary with that many channels: a whole number of WebAssembly pages. */
-export function boundaryBytes(channels: number): number {
-  return FIRST_CHANNEL + channels * CHANNEL_BYTES;
+/** Where pinned memory begins: behind one more channel, that of the copy engine. */
+export function pinnedStart(channels: number): number {
+  return FIRST_CHANNEL + (channels + 1) * CHANNEL_BYTES;
+}
+
+/** Bytes of a boundary with that many channels, and with a copy engine if any memory is pinned: whole WebAssembly pages. */
+export function boundaryBytes(channels: number, pinnedBytes = 0): number {
+  return pinnedBytes > 0 ? pinnedStart(channels) + pinnedBytes : FIRST_CHANNEL + channels * CHANNEL_BYTES;
 }

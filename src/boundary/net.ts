@@ -1,7 +1,20 @@
 /** The wire format of the socket calls, beyond what every call has. */
 
-/** `a0` of a setOption call; `a1` is the value. */
-export const SocketOptionCode = { noDelay: 1, keepAlive: 2, receiveBuffer: 3, sendBuffer: 4 } as const;
+/** `a0` of a setOption call; `a1` is the value. Delays are in seconds, buffers in bytes. */
+export const SocketOptionCode = {
+  noDelay: 1,
+  keepAlive: 2,
+  receiveBuffer: 3,
+  sendBuffer: 4,
+  keepAliveDelay: 5,
+  keepAliveInterval: 6,
+  keepAliveCount: 7,
+  resetOnClose: 8,
+  broadcast: 9,
+} as const;
+
+/** Bits of `a1` of a listen call and of an openDatagram call that binds. */
+export const BindFlag = { reusePort: 1, ipv6Only: 2 } as const;
 
 /** `a0` of an address call. The payload comes back as a `sockaddr`. */
 export const AddressOf = { local: 0, peer: 1 } as const;

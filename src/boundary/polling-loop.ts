@@ -3,6 +3,9 @@ const POLLS_A_LOOK = 8;
 /** Looks, with what they woke running in between, before the event loop gets its turn: some microseconds. */
 const LOOKS_A_TURN = 64;
 
+/** Looks in vain before others may have the processor: about a microsecond. */
+const LOOKS_A_REST = 8;
+
 /** What a {@link PollingLoop} looks after. */
 export interface Polled {
   /** Handles whatever has come in and says how much it was. */
@@ -13,6 +16,8 @@ export interface Polled {
   park(): boolean;
   /** Ends what `park` began. */
   unpark(): void;
+  /** Lets other threads run for a moment: who is awaited may need this processor. */
+  rest(): void;
   /** How long to look, in microseconds, before sleeping. */
   spinMicroseconds(): number;
   /** Told how long nothing came in, in microseconds, before something did. */
@@ -75,6 +80,7 @@ export class PollingLoop {
       polled.record((now - this.#quietSince) * 1000);
       this.#quietSince = now;
     }
+    if (count === 0 && this.#looks % LOOKS_A_REST === LOOKS_A_REST - 1) polled.rest();
     if (++this.#looks < LOOKS_A_TURN) queueMicrotask(this.#turn);
     else this.#endTurn(count);
   }
@@ -83,8 +89,11 @@ export class PollingLoop {
     this.#looks = 0;
     const quietMicroseconds = (performance.now() - this.#quietSince) * 1000;
     const lively = this.#polled.awaits() && quietMicroseconds < this.#polled.spinMicroseconds();
-    if (count > 0 || lively) setImmediate(this.#turn);
-    else this.#park();
+    if (count === 0 && !lively) {
+      this.#park();
+      return;
+    }
+    setImmediate(this.#turn);
   }
 
   #park(): void {

@@ -50,4 +50,6 @@ export interface Port {
   copyIn(payload: number, view: Uint8Array<ArrayBuffer>, offset: number, length: number): void;
   /** Gives the room back. */
   release(payload: number): void;
+  /** Blocks of room that are given out now. */
+  readonly blocksInUse: number;
 }

@@ -6,7 +6,7 @@
  * likely to end within that time is worth spinning for, and one that is not is better slept through at once.
  */
 const POLLS_WITHOUT_PAUSE = 128;
-const SPIN_MICROSECONDS_MAX = 100;
+const SPIN_MICROSECONDS_MAX = 50;
 const SPIN_MICROSECONDS_MIN = 4;
 /**
  * Waits of this average are worth spinning for. It is more than is ever spun, because a wait that was slept

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import process from 'node:process';
 import { type Command, InvalidArgumentError as InvalidOption } from 'commander';
 import { CALL_STEPS, callSuite } from '../bench/call.ts';
+import { COPY_STEPS, copySuite } from '../bench/copy.ts';
 import { drawFigure } from '../bench/figure.ts';
+import { LAUNCH_STEPS, launchSuite } from '../bench/launch.ts';
 import {
   PARAMETER_SERVER_STEPS,
   type ParameterServerResult,
@@ -38,6 +40,20 @@ Examples:
     .option('--json', 'print one JSON document')
     .action(async ({ json }: { json?: true }) => {
       await run(CALL_STEPS, json, callSuite);
+    });
+  bench
+    .command('launch')
+    .description('a launch that does nothing: round trips, queues of many, and a graph')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }: { json?: true }) => {
+      await run(LAUNCH_STEPS, json, launchSuite);
+    });
+  bench
+    .command('copy')
+    .description('copies into private memory and out of it, and beside a computation')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }: { json?: true }) => {
+      await run(COPY_STEPS, json, copySuite);
     });
   bench
     .command('parameter-server')

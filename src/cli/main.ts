@@ -7,8 +7,9 @@ import { addBench } from './bench.ts';
 import { addBuild } from './build.ts';
 import { addDoctor } from './doctor.ts';
 import { addInspect } from './inspect.ts';
+import { addRun } from './run.ts';
 
-const COMMANDS: readonly ((program: Command) => void)[] = [addBuild, addInspect, addBench, addDoctor];
+const COMMANDS: readonly ((program: Command) => void)[] = [addBuild, addInspect, addRun, addBench, addDoctor];
 /** What a user's mistake ends with. A defect of this program ends with 1 and a stack trace. */
 const MISTAKE = 2;
 
@@ -24,7 +25,9 @@ const program = new Command('sgxio')
 Examples:
   $ sgxio doctor                                     what this machine can do
   $ sgxio build server.ts -o server.sgxio            bundle a program into an image
-  $ sgxio inspect server.sgxio                       what is in it, and its measurement`,
+  $ sgxio inspect server.sgxio                       what is in it, and its measurement
+  $ sgxio run server.sgxio                           in an enclave
+  $ sgxio bench call                                 what a call costs on this machine`,
   );
 for (const add of COMMANDS) add(program);
 

@@ -119,10 +119,7 @@ export class Calls implements CompletionSink {
   ): number {
     if (this.#violation !== undefined) throw this.#violation;
     const count = this.#freeCount;
-    if (count <= CALLS_KEPT_FOR_ENDING && (count === 0 || !ends(kind))) {
-      if (length > 0) this.port.release(payload);
-      this.#refuse();
-    }
+    if (count <= CALLS_KEPT_FOR_ENDING && (count === 0 || !ends(kind))) this.#refuse(payload, length);
     this.#freeCount = count - 1;
     const slot = this.#free[count - 1] as number;
     const generation =
@@ -158,7 +155,8 @@ export class Calls implements CompletionSink {
     this.#releaseWithPayload(slot);
   }
 
-  #refuse(): never {
+  #refuse(payload: number, length: number): never {
+    if (length > 0) this.port.release(payload);
     this.counters.add(Count.channelFull);
     throw new SgxioError('SGXIO_CHANNEL_FULL', `${this.inFlight} calls are in flight already; await some`);
   }
@@ -351,7 +349,7 @@ export class Calls implements CompletionSink {
 
   /** Asks the host to end a call that was given up; when no slot is free, it ends by itself or not at all. */
   cancel(id: number): void {
-    if (this.#freeCount === 0) return;
+    if (this.#freeCount === 0 || this.#violation !== undefined) return;
     this.abandon(this.start(CallKind.cancel, 0, 0, 0, id, 0, 0, 0, 0, 0, -1, 0, undefined));
   }
 

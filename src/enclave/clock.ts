@@ -1,4 +1,6 @@
+import { setTimeout } from 'node:timers/promises';
 import { CallKind } from '../boundary/kinds.ts';
+import { AbortError, InvalidArgumentError } from '../errors.ts';
 import { runtime } from './runtime.ts';
 import { failure } from './transfer.ts';
 
@@ -38,4 +40,33 @@ export function wallTime(): number {
 /** Milliseconds since some moment, with a fraction; never less than before. */
 export function monotonicTime(): number {
   return read(MONOTONIC);
+}
+
+const SLEEP_MILLISECONDS_MAX = 0x7fff_ffff;
+
+/** Sleeps so many milliseconds by this machine's own clock; the thread does nothing else meanwhile. */
+export function sleep(milliseconds: number): void {
+  runtime().calls.waitUntil(never, checkSleep(milliseconds));
+}
+
+/** Lets other tasks run for so many milliseconds. */
+export async function sleepAsync(milliseconds: number, signal?: AbortSignal): Promise<void> {
+  const checked = checkSleep(milliseconds);
+  try {
+    await setTimeout(checked, undefined, signal === undefined ? {} : { signal });
+  } catch (error) {
+    if (signal?.aborted !== true) throw error;
+    throw new AbortError('the sleep was aborted', { cause: signal.reason });
+  }
+}
+
+function never(): boolean {
+  return false;
+}
+
+function checkSleep(milliseconds: number): number {
+  if (milliseconds >= 0 && milliseconds <= SLEEP_MILLISECONDS_MAX) return milliseconds;
+  throw new InvalidArgumentError(
+    `a sleep takes 0 to ${SLEEP_MILLISECONDS_MAX} milliseconds, not ${milliseconds}`,
+  );
 }

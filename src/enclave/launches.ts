@@ -9,6 +9,7 @@ import {
   outcomeRing,
   outcomeRoom,
   PRIORITIES,
+  ServiceNumber,
   slotOf,
 } from '../boundary/launch.ts';
 import { type ChannelLayout, CONTROL } from '../boundary/layout.ts';
@@ -18,11 +19,15 @@ import { LAUNCH_PAYLOAD_MAX, LAUNCHES_IN_FLIGHT_MAX, LAUNCHES_STARTED_MAX } from
 import { privateAddress } from '../linux/addresses.ts';
 import { signalEvent } from '../linux/events.ts';
 import { copyMemory, type SharedMapping } from '../linux/memory.ts';
+import { Graphs } from './graphs.ts';
 import { LaunchRejection } from './launchable.ts';
 import { TaskScope } from './tasks.ts';
 
 /** A function that a program exports. */
 export type Launchable = (...values: unknown[]) => unknown;
+
+export type ServiceName = keyof typeof ServiceNumber;
+export type CopyRun = (isIn: boolean, handle: number, buffer: number, pinned: number, bytes: number) => void;
 
 const NOTHING = new Uint8Array(0);
 
@@ -53,6 +58,9 @@ export class LaunchServer {
   readonly #queues: readonly Set<Launch>[] = Array.from({ length: PRIORITIES }, () => new Set<Launch>());
   readonly #outcomeBell: number;
   #exports: readonly Launchable[] = [];
+  #copyRun: CopyRun | undefined;
+  #services: readonly (Launchable | undefined)[] = [];
+  readonly #graphs = new Graphs();
   #queued = 0;
   #looks = 0;
   #sleeps = 0;
@@ -68,9 +76,34 @@ export class LaunchServer {
     this.#outcomeBell = outcomeBell;
   }
 
-  /** Sets what can be launched; a launch names a function by its place in this list. */
-  serve(exports: readonly Launchable[]): void {
+  /**
+   * Sets what can be launched; a launch names a function by its place in these lists. `services` are those of the
+   * enclave itself.
+   */
+  serve(
+    exports: readonly Launchable[],
+    services: Readonly<Partial<Record<ServiceName, Launchable>>>,
+    copyRun?: CopyRun,
+  ): void {
+    this.#copyRun = copyRun;
     this.#exports = exports;
+    const all: Readonly<Partial<Record<ServiceName, Launchable>>> = {
+      ...services,
+      captureGraph: (steps) => this.#graphs.capture(exports, steps),
+      releaseGraph: (graph) => this.#graphs.release(graph),
+    };
+    this.#services = Object.keys(ServiceNumber).map((name) => all[name as ServiceName]);
+  }
+
+  /** What a launch runs; its numbers are a private copy. */
+  #functionOf({ kind, handle, a1, a2, a3 }: Request): Launchable | undefined {
+    if (kind === LaunchKind.run) return this.#exports[handle];
+    if (kind === LaunchKind.service) return this.#services[handle];
+    if (kind === LaunchKind.graph) return () => this.#graphs.run(handle);
+    const copyRun = this.#copyRun;
+    if (copyRun === undefined || (kind !== LaunchKind.copyIn && kind !== LaunchKind.copyOut))
+      return undefined;
+    return () => copyRun(kind === LaunchKind.copyIn, handle, a1 >>> 0, a2 >>> 0, a3 >>> 0);
   }
 
   /** Takes the launches that have come in, starts some of those that wait, and says how many those were. */
@@ -101,19 +134,19 @@ export class LaunchServer {
   #take(): void {
     const request = this.#request;
     while (this.#reader.read(request)) {
-      if (request.kind === LaunchKind.run) this.#enqueue(request);
-      else if (request.kind === LaunchKind.cancel) this.#cancel(request.a0);
-      else throw new HostViolation(`a launch of kind ${request.kind}, which there is not`);
+      if (request.kind === LaunchKind.cancel) this.#cancel(request.a0);
+      else this.#enqueue(request);
     }
   }
 
-  #enqueue({ id, handle, length, a0: priority }: Request): void {
+  #enqueue(request: Request): void {
+    const { kind, id, handle, length, a0: priority } = request;
     const slot = slotOf(id);
-    const launched = this.#exports[handle];
+    const launched = this.#functionOf(request);
     const queue = this.#queues[priority];
     if (launched === undefined || queue === undefined || length < 0 || length > LAUNCH_PAYLOAD_MAX) {
       throw new HostViolation(
-        `launch ${id} of function ${handle} with ${length} bytes and priority ${priority}`,
+        `launch ${id} of kind ${kind} and function ${handle} with ${length} bytes and priority ${priority}`,
       );
     }
     if (this.#launches[slot] !== undefined)

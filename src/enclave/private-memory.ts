@@ -1,5 +1,5 @@
 import { InvalidArgumentError, SgxioError } from '../errors.ts';
-import { NAME_LENGTH_MAX, PAGE_BYTES, SHARED_REGIONS_MAX } from '../limits.ts';
+import { BUFFERS_MAX, NAME_LENGTH_MAX, PAGE_BYTES, SHARED_REGIONS_MAX } from '../limits.ts';
 import { type AesGcm, createAesGcm } from '../linux/openssl.ts';
 
 export type { AesGcm };
@@ -17,6 +17,10 @@ export interface PrivateMemory {
   readonly books: SharedArrayBuffer;
 }
 
+/** Words of the first page that a buffer has, from the end of memory (0: none), and of each buffer. */
+export const BUFFER_WORDS = 10;
+const BUFFER_BOOKS_WORDS: number = 1 + BUFFERS_MAX * BUFFER_WORDS;
+
 /** Words of the books: a lock, pages taken, shared regions; then for each region its first page, bytes and name. */
 const LOCK = 0;
 const PAGES_TAKEN = 1;
@@ -26,13 +30,19 @@ const REGION_START = 0;
 const REGION_PAGES = 1;
 const REGION_NAME = 2;
 const REGION_WORDS: number = REGION_NAME + NAME_LENGTH_MAX;
+/** Where in the books the table of buffers begins. */
+export const BUFFER_BOOKS: number = FIRST_REGION + SHARED_REGIONS_MAX * REGION_WORDS;
 
 export function createBooks(): SharedArrayBuffer {
-  return new SharedArrayBuffer((FIRST_REGION + SHARED_REGIONS_MAX * REGION_WORDS) * 4);
+  return new SharedArrayBuffer((BUFFER_BOOKS + BUFFER_BOOKS_WORDS) * 4);
 }
 
 let memory: PrivateMemory = { address: 0, buffer: new ArrayBuffer(0), books: createBooks() };
 let books = new Int32Array(memory.books);
+
+export function privateMemory(): PrivateMemory {
+  return memory;
+}
 
 /** Sets the mapping that regions are taken from; once on each thread, before the program is loaded. */
 export function setPrivateMemory(mapping: PrivateMemory): void {
@@ -45,7 +55,7 @@ export function setPrivateMemory(mapping: PrivateMemory): void {
  * with SGXIO_MEMORY_EXHAUSTED when less is left of what the image asked for. Whole pages are taken.
  */
 export function takePrivateMemory(bytes: number): PrivateRegion {
-  return locked(() => {
+  return withBooks(() => {
     const pages = takePages(bytes);
     return regionAt(pages.start, pages.count);
   });
@@ -58,7 +68,7 @@ export function takePrivateMemory(bytes: number): PrivateRegion {
 export function sharedRegion(name: string, bytes: number): PrivateRegion {
   if (name.length === 0 || name.length > NAME_LENGTH_MAX)
     throw new InvalidArgumentError(`a region's name has 1 to ${NAME_LENGTH_MAX} characters`);
-  return locked(() => {
+  return withBooks(() => {
     const count = books[REGIONS] as number;
     for (let index = 0; index < count; index++) {
       const entry = FIRST_REGION + index * REGION_WORDS;
@@ -96,7 +106,7 @@ function nameAt(entry: number): string {
 function takePages(bytes: number): { start: number; count: number } {
   const count = pagesOf(bytes);
   const start = books[PAGES_TAKEN] as number;
-  const left = memory.buffer.byteLength / PAGE_BYTES - start;
+  const left = memory.buffer.byteLength / PAGE_BYTES - start - (books[BUFFER_BOOKS] as number);
   if (!(bytes > 0) || count > left) {
     throw new SgxioError(
       'SGXIO_MEMORY_EXHAUSTED',
@@ -105,6 +115,11 @@ function takePages(bytes: number): { start: number; count: number } {
   }
   books[PAGES_TAKEN] = start + count;
   return { start, count };
+}
+
+/** Pages that were taken for good: they lie below all buffers. */
+export function pagesTaken(): number {
+  return books[PAGES_TAKEN] as number;
 }
 
 function pagesOf(bytes: number): number {
@@ -119,7 +134,7 @@ function regionAt(start: number, pages: number): PrivateRegion {
 }
 
 /** Only threads of the enclave hold this lock, each for an instant; the host does not reach it. */
-function locked<Result>(run: () => Result): Result {
+export function withBooks<Result>(run: () => Result): Result {
   while (Atomics.compareExchange(books, LOCK, 0, 1) !== 0) Atomics.wait(books, LOCK, 1);
   try {
     return run();

@@ -9,6 +9,8 @@ export interface Runtime {
   readonly loop: PollingLoop;
   readonly grants: Grants;
   readonly words: Int32Array<SharedArrayBuffer>;
+  /** Where the boundary begins. */
+  readonly boundaryAddress: number;
   readonly thread: ThreadPlace;
 }
 

@@ -1,15 +1,31 @@
 import process from 'node:process';
-import { type Boot, BootDescriptor, bellsOf } from '../boundary/boot.ts';
+import { type Boot, BootDescriptor, bellsOf, storeDescriptor } from '../boundary/boot.ts';
 import { encode } from '../boundary/encoding.ts';
 import { exportsRoom } from '../boundary/launch.ts';
 import { boundaryBytes, CONTROL, channelLayout, EnclaveState } from '../boundary/layout.ts';
 import { EnclaveError, HostViolation, ImageError } from '../errors.ts';
 import { decodeImage, type Image } from '../image/image.ts';
-import { EXPORTS_MAX, IMAGE_BYTES_MAX, LAUNCH_PAYLOAD_MAX } from '../limits.ts';
-import { createSecretMemory, isSealed, mapShared, type SharedMapping } from '../linux/memory.ts';
+import {
+  EXPORTS_MAX,
+  IMAGE_BYTES_MAX,
+  LAUNCH_PAYLOAD_MAX,
+  PINNED_BYTES_MAX,
+  WASM_PAGE_BYTES,
+} from '../limits.ts';
+import {
+  createSecretMemory,
+  isSealed,
+  mapDescriptor,
+  mapShared,
+  type SharedMapping,
+} from '../linux/memory.ts';
+import { dieWithParent } from '../linux/process.ts';
 import { createBooks, setPrivateMemory } from './private-memory.ts';
+import { createSharedStore, type SharedStore, setSharedStore } from './shared-store.ts';
 import { declareDead, EnclaveThread, failEnclave, type ThreadEnvironment } from './thread.ts';
 import { Threads } from './threads.ts';
+
+const ENGINE_PROGRAM = new URL('./engine-main.js', import.meta.url);
 
 export interface Environment extends ThreadEnvironment {
   /** What the threads beside the first run. */
@@ -20,7 +36,8 @@ export interface Environment extends ThreadEnvironment {
 
 /** Starts this process as the host asked: from the mapped boundary to a program that waits for launches. */
 export async function start(boot: Boot, environment: Environment): Promise<void> {
-  const boundary = mapShared(BootDescriptor.boundary, boundaryBytes(boot.channels));
+  dieWithParent(boot.host);
+  const boundary = mapShared(BootDescriptor.boundary, boundaryBytes(boot.channels, checkPinned(boot)));
   const fail = (error: unknown): never => failEnclave(boundary, environment, error);
   process.on('uncaughtException', fail);
   process.on('unhandledRejection', fail);
@@ -45,8 +62,11 @@ async function run(
   const code = new TextDecoder().decode(image.code);
   const memory = { ...createSecretMemory(image.manifest.privateMemoryBytes), books: createBooks() };
   setPrivateMemory(memory);
+  const store = mapStore(storeDescriptor(servedChannels(boot)), image.manifest.storeBytes);
+  setSharedStore(store);
   const gate = new SharedArrayBuffer(4);
-  const seeds = Array.from({ length: boot.channels - 1 }, (_, index) => ({
+  const seeds = Array.from({ length: servedChannels(boot) - 1 }, (_, index) => ({
+    program: index + 1 < boot.channels ? environment.threadProgram : ENGINE_PROGRAM,
     boot,
     thread: index + 1,
     boundary: boundary.buffer,
@@ -54,9 +74,10 @@ async function run(
     grants,
     input,
     privateMemory: { address: memory.address, bytes: memory.buffer.byteLength, books: memory.books },
+    store,
     gate,
   }));
-  const threads = new Threads(environment.threadProgram, seeds, gate, (thread) =>
+  const threads = new Threads(seeds, gate, (thread) =>
     declareDead(boundary, channelLayout(thread), new Error('the thread ended without a word')),
   );
   await threads.loaded();
@@ -68,8 +89,27 @@ async function run(
   setState(boundary, EnclaveState.ready);
 }
 
-function keptDescriptors({ channels }: Boot): number[] {
-  const bells = Array.from({ length: channels }, (_, channel) => Object.values(bellsOf(channel)));
+/** The threads of the program, and the copy engine. */
+function servedChannels({ channels, pinnedBytes }: Boot): number {
+  return channels + (pinnedBytes > 0 ? 1 : 0);
+}
+
+/** Maps the whole store now: nothing can be mapped after lock-down. */
+function mapStore(descriptor: number, bytes: number): SharedStore {
+  if (bytes === 0) return createSharedStore({ address: 0, bytes });
+  if (!isSealed(descriptor, bytes))
+    throw new HostViolation(`the store is not ${bytes} bytes of sealed memory`);
+  return createSharedStore({ address: mapDescriptor(descriptor, bytes, 0), bytes });
+}
+
+function checkPinned({ pinnedBytes }: Boot): number {
+  if (pinnedBytes >= 0 && pinnedBytes <= PINNED_BYTES_MAX && pinnedBytes % WASM_PAGE_BYTES === 0)
+    return pinnedBytes;
+  throw new HostViolation(`${pinnedBytes} bytes of pinned memory`);
+}
+
+function keptDescriptors(boot: Boot): number[] {
+  const bells = Array.from({ length: servedChannels(boot) }, (_, channel) => Object.values(bellsOf(channel)));
   return [BootDescriptor.outcomeBell, ...bells.flat()];
 }
 

@@ -1,5 +1,5 @@
 import { type Boot, BootDescriptor, bellsOf } from '../boundary/boot.ts';
-import { COUNTERS } from '../boundary/counters.ts';
+import { COUNTERS, Count } from '../boundary/counters.ts';
 import { parseGrants, type WrittenGrants } from '../boundary/grants.ts';
 import { type ChannelLayout, CONTROL, channelLayout, EnclaveState, ThreadState } from '../boundary/layout.ts';
 import { PollingLoop } from '../boundary/polling-loop.ts';
@@ -11,6 +11,7 @@ import { drainEvent, signalEvent } from '../linux/events.ts';
 import type { SharedMapping } from '../linux/memory.ts';
 import { watchDescriptor } from '../linux/watch.ts';
 import { Calls } from './calls.ts';
+import { installConsole } from './console.ts';
 import { LaunchRejection } from './launchable.ts';
 import { type Launchable, LaunchServer } from './launches.ts';
 import { loadProgram } from './program.ts';
@@ -56,7 +57,10 @@ export class EnclaveThread {
         throw new EnclaveError('SGXIO_ENCLAVE_STOPPED', 'the host asked the enclave to stop');
     };
     const shown = new Float64Array(boundary.buffer, this.#layout.counters, COUNTERS);
-    calls.report = () => shown.set(calls.counters.cells);
+    calls.report = () => {
+      calls.counters.cells[Count.arenaBlocks] = port.blocksInUse;
+      shown.set(calls.counters.cells);
+    };
     this.#launches = new LaunchServer(boundary, this.#layout, BootDescriptor.outcomeBell);
     this.#loop = this.#createLoop(boot, thread, port, () => calls.report(), fail);
     calls.onWaiter = () => this.#loop.wake();
@@ -68,6 +72,7 @@ export class EnclaveThread {
       loop: this.#loop,
       grants: parseGrants(grants),
       words,
+      boundaryAddress: boundary.address,
       thread: { index: thread, count: boot.channels },
     });
   }
@@ -97,6 +102,7 @@ export class EnclaveThread {
         port.unpark();
         drainEvent(enclaveBell);
       },
+      rest: () => port.yield(),
       spinMicroseconds: () => policy.spinMicroseconds,
       record: (microseconds) => policy.record(microseconds),
       fail,
@@ -114,10 +120,15 @@ export class EnclaveThread {
 
   /** Evaluates the program and serves what it exports; the names, in the order in which launches count them. */
   serve(code: string, input: Readonly<Record<string, string>>): string[] {
+    installConsole();
     const modules = new Map([['sgxio/enclave', this.#environment.services]]);
+    installConsole();
     const exported = loadProgram(code, modules, input);
     const names = Object.keys(exported);
-    this.#launches.serve(names.map((name) => asLaunchable(name, exported[name])));
+    this.#launches.serve(
+      names.map((name) => asLaunchable(name, exported[name])),
+      {},
+    );
     Atomics.store(this.#words, this.#layout.threadState >> 2, ThreadState.serving);
     this.#loop.wake();
     return names;
@@ -141,7 +152,11 @@ export function declareDead(boundary: SharedMapping, layout: ChannelLayout, erro
 }
 
 /** Ends the enclave, and leaves the reason for the host. */
-export function failEnclave(boundary: SharedMapping, environment: ThreadEnvironment, error: unknown): never {
+export function failEnclave(
+  boundary: SharedMapping,
+  environment: Pick<ThreadEnvironment, 'leave'>,
+  error: unknown,
+): never {
   writeFailure(boundary, CONTROL.failureText, CONTROL.failureBytes, error);
   Atomics.store(new Int32Array(boundary.buffer), CONTROL.enclaveState >> 2, EnclaveState.failed);
   return environment.leave(1);

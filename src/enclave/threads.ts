@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Boot } from '../boundary/boot.ts';
 import type { WrittenGrants } from '../boundary/grants.ts';
 import { EnclaveError } from '../errors.ts';
+import type { SharedStore } from './shared-store.ts';
 
 /** What each thread of the enclave's process starts from. */
 export interface ThreadSeed {
@@ -17,6 +18,7 @@ export interface ThreadSeed {
     readonly bytes: number;
     readonly books: SharedArrayBuffer;
   };
+  readonly store: SharedStore;
   /** A word that opens when the process is locked down. */
   readonly gate: SharedArrayBuffer;
 }
@@ -34,13 +36,12 @@ export class Threads {
 
   /** `onExit` is told of a thread that ended, however it did. */
   constructor(
-    program: URL,
-    seeds: readonly ThreadSeed[],
+    seeds: readonly (ThreadSeed & { readonly program: URL })[],
     gate: SharedArrayBuffer,
     onExit: (thread: number) => void,
   ) {
     this.#gate = new Int32Array(gate);
-    for (const seed of seeds) {
+    for (const { program, ...seed } of seeds) {
       const worker = new Worker(program, { workerData: seed, env: {} });
       // Its error has been told by the thread itself, or is a death without words: the exit tells.
       worker.on('error', () => {});

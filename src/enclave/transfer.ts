@@ -1,10 +1,13 @@
 import { getSystemErrorName } from 'node:util';
 import { Count } from '../boundary/counters.ts';
 import { CallKind, ruleOf } from '../boundary/kinds.ts';
-import { AbortError, SgxioError, SystemError, TimeoutError } from '../errors.ts';
+import { AbortError, InvalidArgumentError, SgxioError, SystemError, TimeoutError } from '../errors.ts';
 import type { Calls, Waiter } from './calls.ts';
 import { forgetHandle } from './handles.ts';
 import { runtime } from './runtime.ts';
+
+/** Sends in a row that may take nothing before the peer, or the host, is taken for broken. */
+const EMPTY_SENDS_MAX = 16;
 
 /** Which way the payload of a call goes. */
 export const Direction = { none: 0, out: 1, in: 2, both: 3 } as const;
@@ -29,6 +32,8 @@ export interface Transfer {
   readonly unit?: number;
   /** Names what the call was about, for errors. */
   readonly detail?: string;
+  /** The path that the call names, for errors. */
+  readonly path?: string;
 }
 
 /** When to give a call up. */
@@ -42,8 +47,16 @@ export interface AsyncCallOptions extends CallOptions {
 }
 
 /** The error that a negative result stands for. */
-export function failure(kind: number, result: number, detail = ''): SystemError {
-  return new SystemError(getSystemErrorName(result), result, ruleOf(kind).syscall, detail);
+export function failure(kind: number, result: number, detail = '', path?: string): SystemError {
+  return new SystemError(getSystemErrorName(result), result, ruleOf(kind).syscall, detail || path, path);
+}
+
+/** Refuses what is no view of private memory: bytes that others can change are never read or written here. */
+export function requirePrivate(view: Uint8Array<ArrayBuffer>): void {
+  if (view instanceof Uint8Array && view.buffer instanceof ArrayBuffer) return;
+  throw new InvalidArgumentError(
+    'bytes are a Uint8Array over an ArrayBuffer; copy them out of shared memory first',
+  );
 }
 
 /** Finds room for a payload and, where the host is to read it, copies it there. */
@@ -54,6 +67,7 @@ export function lend(
   length: number,
   direction: number,
 ): number {
+  requirePrivate(view);
   if (length === 0) return 0;
   const payload = calls.port.reserve(view, offset, length);
   if (payload < 0) {
@@ -85,13 +99,16 @@ export function callSync(transfer: Transfer, options?: CallOptions): number {
     }
     calls.port.release(payload);
   }
-  if (result < 0) throw failure(kind, result, transfer.detail);
+  if (result < 0) throw failure(kind, result, transfer.detail, transfer.path);
   return result;
 }
 
 function milliseconds(options: CallOptions | undefined): number {
   const timeout = options?.timeout;
   if (timeout === undefined || timeout === Number.POSITIVE_INFINITY) return -1;
+  if (typeof timeout !== 'number' || Number.isNaN(timeout)) {
+    throw new InvalidArgumentError('a timeout is a number of milliseconds');
+  }
   return Math.min(Math.max(0, Math.ceil(timeout)), 0x7fff_ffff);
 }
 
@@ -182,15 +199,17 @@ class AsyncCall implements Waiter {
       length = 0,
       direction = Direction.none,
       detail,
+      path,
       unit = 1,
     } = this.#transfer;
     const port = this.#calls.port;
     if (length > 0) {
-      if (result > 0 && (direction & Direction.in) !== 0)
+      // A buffer that was given away or shrunk meanwhile has no room any more.
+      if (result > 0 && (direction & Direction.in) !== 0 && view.length >= offset + length)
         port.copyIn(this.#payload, view, offset, Math.min(result * unit, length));
       port.release(this.#payload);
     }
-    if (result < 0) this.#reject(failure(kind, result, detail));
+    if (result < 0) this.#reject(failure(kind, result, detail, path));
     else this.#resolve(result);
   }
 
@@ -245,4 +264,12 @@ export function closeSync(handle: number): void {
 
 function aborted(signal: AbortSignal): AbortError {
   return new AbortError('the call was aborted', { cause: signal.reason });
+}
+
+/** How many sends in a row took nothing, now that one took `count` bytes; too many are an error. */
+export function nextEmpty(empty: number, count: number): number {
+  if (count > 0) return 0;
+  if (empty >= EMPTY_SENDS_MAX)
+    throw new SgxioError('SGXIO_TIMED_OUT', 'the host takes no bytes, again and again');
+  return empty + 1;
 }

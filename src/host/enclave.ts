@@ -4,22 +4,35 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { type Boot, BootDescriptor, bellsOf, type Strategy, strategies } from '../boundary/boot.ts';
 import { decode } from '../boundary/encoding.ts';
-import { parseGrants } from '../boundary/grants.ts';
+import { type Grants, parseGrants, type StreamName } from '../boundary/grants.ts';
 import { exportsRoom } from '../boundary/launch.ts';
 import { boundaryBytes, CONTROL, channelLayout, EnclaveState } from '../boundary/layout.ts';
 import { EnclaveError, type ErrorCode, InvalidArgumentError } from '../errors.ts';
 import { encodeImage, type Image } from '../image/image.ts';
-import { FAILURE_TEXT_MAX, IMAGE_BYTES_MAX, LAUNCH_PAYLOAD_MAX } from '../limits.ts';
+import {
+  COPY_CHUNK_BYTES,
+  FAILURE_TEXT_MAX,
+  IMAGE_BYTES_MAX,
+  LAUNCH_PAYLOAD_MAX,
+  PINNED_BYTES_MAX,
+  WASM_PAGE_BYTES,
+} from '../limits.ts';
 import { closeDescriptor, createEvent, futexWake, signalEvent } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import { createSealedMemory, discardShared, mapShared, type SharedMapping } from '../linux/memory.ts';
+import type { CallTrace } from './call-trace.ts';
+import { Copier, type PrivateBuffer } from './copier.ts';
 import type { ServiceModule } from './custom-services.ts';
 import { diagnostics } from './diagnostics.ts';
+import { Graph, GraphRecorder } from './graph.ts';
 import { LaunchChannel } from './launch-channel.ts';
 import { Launcher, type LaunchOptions } from './launcher.ts';
 import { type LongTaskOptions, LongTaskWatch } from './long-tasks.ts';
 import { type MetricsRegistry, registerEnclave } from './metrics.ts';
+import { directoriesOf } from './mounts.ts';
+import type { PinnedBuffer } from './pinned-memory.ts';
 import { type EnclaveStatistics, readStatistics } from './statistics.ts';
+import { Stream } from './stream.ts';
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedProgram } from './typed-program.ts';
 import { type WorkerSettings, WorkerThread } from './worker-thread.ts';
 
@@ -29,12 +42,22 @@ export interface EnclaveOptions {
   readonly strategy?: Strategy;
   /** What `exit-sgx` charges for each call, in nanoseconds. */
   readonly exitNanoseconds?: number;
+  /** The host's directory for each mount that the image is granted: `{ '/data': '/srv/data' }`. */
+  readonly directories?: Readonly<Record<string, string>>;
   /** Serves some kinds of calls in a way of the user's own. */
   readonly services?: ServiceModule;
+  /** Writes down every call that its workers serve. */
+  readonly trace?: CallTrace;
   /** How long it may take to start, in milliseconds. */
   readonly startTimeout?: number;
   /** Reports tasks that compute for too long without a pause; nothing watches for them unless told. */
   readonly longTasks?: LongTaskOptions;
+  /**
+   * Bytes of the boundary for copies between the host's memory and private buffers, with a thread of the enclave
+   * that makes them. There are no copies unless told. Each MiB of it that is not touched costs nothing; 2 MiB of
+   * it serve copies of memory that is not pinned.
+   */
+  readonly pinnedBytes?: number;
 }
 
 /** How an enclave ended: by itself or when asked (`code`), or by a signal. */
@@ -47,6 +70,7 @@ const START_MILLISECONDS = 10_000;
 const STOP_MILLISECONDS = 2000;
 /** How often the start is looked at, in milliseconds. */
 const LOOK_MILLISECONDS = 1;
+const PINNED_BYTES_MIN: number = 2 * COPY_CHUNK_BYTES;
 
 const programs: Readonly<Record<Strategy, string>> = {
   exitless: '../enclave/main.js',
@@ -70,9 +94,11 @@ export class Enclave<Program extends object = UntypedProgram> {
   /** As the process has them, from {@link BootDescriptor.outcomeBell} on. */
   readonly #bells: readonly number[];
   readonly #launcher: Launcher;
+  readonly #copies: Copier | undefined;
   readonly #longTasks: LongTaskWatch | undefined;
   readonly #workers: WorkerThread[] = [];
   readonly #stopWorkers = new Int32Array(new SharedArrayBuffer(4));
+  #streams = 0;
   #ended: EnclaveError | undefined;
   #finalStatistics: EnclaveStatistics | undefined;
   /** Settles when the process has ended and everything it used is given back. */
@@ -103,36 +129,50 @@ export class Enclave<Program extends object = UntypedProgram> {
       );
     }
     this.threads = image.manifest.threads;
-    const bytes = boundaryBytes(this.threads);
+    const grants = parseGrants(image.manifest.grants);
+    const directories = directoriesOf(grants.files, options.directories ?? {});
+    const inPlace = strategy === 'direct' || strategy === 'exit-sgx';
+    const pinnedBytes = checkPinnedBytes(options.pinnedBytes);
+    const served = this.threads + (pinnedBytes > 0 ? 1 : 0);
+    const bytes = boundaryBytes(this.threads, pinnedBytes);
     const memory = createSealedMemory('sgxio-boundary', bytes);
     this.#boundary = mapShared(memory, bytes);
     this.#words = new Int32Array(this.#boundary.buffer);
     this.#putImage(image);
     this.measurement = image.measurement;
     this.name = image.manifest.name;
-    this.#bells = Array.from({ length: 1 + 2 * this.threads }, () => check(createEvent(), 'eventfd'));
+    this.#bells = Array.from({ length: 1 + 2 * served }, () => check(createEvent(), 'eventfd'));
     const boot: Boot = {
       channels: this.threads,
+      pinnedBytes,
+      host: process.pid,
       measurement: image.measurement,
       strategy,
       exitNanoseconds: options.exitNanoseconds ?? 0,
+      directories: inPlace ? directories : [],
       services: options.services,
     };
-    this.#child = startProcess(boot, [memory, ...this.#bells]);
-    closeDescriptor(memory);
-    if (strategy === 'exitless' || strategy === 'exit') this.#startWorkers(image, options, strategy);
+    const store = createStore(image.manifest.storeBytes);
+    const streams = inPlace ? grants.streams : [];
+    this.#child = startProcess(boot, [memory, ...this.#bells, ...store], streams);
+    for (const descriptor of [memory, ...store]) closeDescriptor(descriptor);
+    if (!inPlace) this.#startWorkers(grants, directories, options, strategy);
     const channels = Array.from(
-      { length: this.threads },
+      { length: served },
       (_, channel) => new LaunchChannel(this.#boundary, channelLayout(channel), this.#enclaveBell(channel)),
     );
     this.#launcher = new Launcher(
       this.#boundary.buffer,
       channels,
+      this.threads,
       this.#bell(BootDescriptor.outcomeBell),
       (thread) => this.#threadFailure(thread),
     );
+    if (pinnedBytes > 0) {
+      this.#copies = new Copier(this.#launcher, this.threads, this.#boundary.buffer, pinnedBytes);
+    }
     if (options.longTasks !== undefined) {
-      this.#longTasks = new LongTaskWatch(this.#launcher, channels, options.longTasks);
+      this.#longTasks = new LongTaskWatch(this.#launcher, channels.slice(0, this.threads), options.longTasks);
     }
     this.exited = this.#watchExit();
     const { measurement } = this;
@@ -157,16 +197,23 @@ export class Enclave<Program extends object = UntypedProgram> {
     Atomics.store(this.#words, CONTROL.imageBytes >> 2, encoded.length);
   }
 
-  #startWorkers(image: Image, options: EnclaveOptions, strategy: Strategy): void {
+  #startWorkers(
+    grants: Grants,
+    directories: readonly string[],
+    options: EnclaveOptions,
+    strategy: Strategy,
+  ): void {
     for (let channel = 0; channel < this.threads; channel++) {
       this.#startWorker({
         buffer: this.#boundary.buffer,
         channel,
         hostBell: this.#bell(bellsOf(channel).hostBell),
         enclaveBell: this.#enclaveBell(channel),
-        grants: parseGrants(image.manifest.grants),
+        grants,
+        directories,
         spins: strategy === 'exitless',
         services: options.services,
+        trace: options.trace?.addWorker(),
         stop: this.#stopWorkers,
       });
     }
@@ -315,6 +362,53 @@ export class Enclave<Program extends object = UntypedProgram> {
     return this.#launcher.room();
   }
 
+  /** A queue of work in order, beside others; its launches run on one thread, in turn unless told. */
+  createStream(options: { readonly thread?: number } = {}): Stream<Program> {
+    return new Stream(this.#launcher, () => this.#copier(), options.thread ?? this.#streams++ % this.threads);
+  }
+
+  /** Takes pinned memory: what lies in it is copied to and from the enclave at once, without a copy on the way. */
+  pin(bytes: number): PinnedBuffer {
+    return this.#copier().pin(bytes);
+  }
+
+  /** Pinned buffers that were not freed. */
+  get pinnedBuffers(): number {
+    return this.#copies?.pinnedCount ?? 0;
+  }
+
+  /** Makes a buffer in private memory that the host copies to and from: what the image keeps for it must suffice. */
+  async createBuffer(bytes: number): Promise<PrivateBuffer> {
+    return await this.#copier().createBuffer(bytes);
+  }
+
+  /** A buffer that the program made and lets the host copy to or from. With a key inside it is `sealed`. */
+  adoptBuffer(handle: number, bytes: number, options: { readonly sealed?: boolean } = {}): PrivateBuffer {
+    return this.#copier().adopt(handle, bytes, options.sealed ?? false);
+  }
+
+  #copier(): Copier {
+    if (this.#copies !== undefined) return this.#copies;
+    throw new InvalidArgumentError('this enclave has no copy engine: create it with pinnedBytes');
+  }
+
+  /**
+   * Records a sequence of launches once, to run it many times for the price of one launch:
+   * `await enclave.capture((graph) => { graph.launch('load', 1); graph.launch('score'); })`.
+   */
+  async capture(
+    record: (recorder: GraphRecorder<Program>) => void,
+    options: { readonly thread?: number } = {},
+  ): Promise<Graph> {
+    const recorder = new GraphRecorder<Program>(this.#launcher);
+    record(recorder);
+    return await Graph.capture(
+      this.#launcher,
+      options.thread ?? this.#launcher.leastLoaded(),
+      recorder.steps,
+    );
+  }
+
   /** Launches that were accepted and not yet answered. */
   get pendingLaunches(): number {
     return this.#launcher.pending;
@@ -383,11 +477,31 @@ export class Enclave<Program extends object = UntypedProgram> {
   }
 }
 
-/** An enclave's process gets no environment, no input, and no descriptor but those that it is given. */
-function startProcess(boot: Boot, descriptors: readonly number[]): ChildProcess {
+/** Room for two chunks at least, in whole pages of WebAssembly. */
+function checkPinnedBytes(bytes = 0): number {
+  const rounded = Math.ceil(bytes / WASM_PAGE_BYTES) * WASM_PAGE_BYTES;
+  if (bytes === 0 || (rounded >= PINNED_BYTES_MIN && rounded <= PINNED_BYTES_MAX)) return rounded;
+  throw new InvalidArgumentError(`pinnedBytes is 0, or from ${PINNED_BYTES_MIN} to ${PINNED_BYTES_MAX}`);
+}
+
+/** The memory in which the enclave keeps sealed pages, if it wants any. The host has no use for it. */
+function createStore(bytes: number): number[] {
+  return bytes === 0 ? [] : [createSealedMemory('sgxio-store', bytes)];
+}
+
+/**
+ * An enclave's process gets no environment, no input, and no descriptor but those that it is given. A program
+ * whose calls are served in its own process has the streams that it was granted there.
+ */
+function startProcess(
+  boot: Boot,
+  descriptors: readonly number[],
+  streams: readonly StreamName[],
+): ChildProcess {
+  const granted = (name: StreamName): 'inherit' | 'ignore' => (streams.includes(name) ? 'inherit' : 'ignore');
   const program = fileURLToPath(new URL(programs[boot.strategy], import.meta.url));
   return spawn(process.execPath, ['--no-warnings', program, JSON.stringify(boot)], {
-    stdio: ['ignore', 'ignore', 'inherit', ...descriptors],
+    stdio: [granted('stdin'), granted('stdout'), 'inherit', ...descriptors],
     env: {},
     cwd: '/',
   });

@@ -8,8 +8,11 @@ import { privateAddress } from '../linux/addresses.ts';
 import { closeDescriptor, createEpoll, EventBuffer, waitForEvents } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import { copyMemory } from '../linux/memory.ts';
+import { type BlockingCall, type BlockingCalls, blockingInPlace } from './blocking-call.ts';
 import { Deadlines } from './deadlines.ts';
 import { type Journal, ResourceType } from './journal.ts';
+import type { Mount } from './mounts.ts';
+import { ResolvedNames } from './resolved-names.ts';
 
 const { EAGAIN, EBADF, ECANCELED, EINVAL, EMFILE, ENOSYS, ETIMEDOUT } = constants.errno;
 const EVENTS_A_POLL = 256;
@@ -50,6 +53,12 @@ export type Handler = (executor: Executor, request: Request) => void;
 export class Executor {
   readonly epoll: number;
   readonly grants: Grants;
+  /** The directory of each grant of files. */
+  readonly mounts: readonly Mount[];
+  /** What names that the enclave may connect to were found to stand for. */
+  readonly resolved: ResolvedNames = new ResolvedNames();
+  /** Where calls that may wait for a disk are made: here, unless told otherwise. */
+  blocking: BlockingCalls = blockingInPlace;
   readonly #sink: CompletionSink;
   readonly #base: number;
   readonly #payloadEnd: number;
@@ -74,6 +83,7 @@ export class Executor {
     base: number,
     payloadEnd: number,
     sink: CompletionSink,
+    mounts: readonly Mount[] = [],
     journal?: Journal,
   ) {
     this.#handlers = new Array(CALL_KINDS).fill(undefined);
@@ -83,6 +93,7 @@ export class Executor {
     this.#handlers[CallKind.cancel] = cancel;
     this.#handlers[CallKind.close] = close;
     this.grants = grants;
+    this.mounts = mounts;
     this.#base = base;
     this.#payloadEnd = payloadEnd;
     this.#sink = sink;
@@ -131,12 +142,23 @@ export class Executor {
       return;
     }
     this.#pending.set(pending.id, pending);
+    this.#journal?.wait(pending.id, timeout);
     if (timeout >= 0) this.#deadlines.add(pending, timeout);
+  }
+
+  /** Says that something is tried for a call that was kept, or, when that did nothing, that it waits again. */
+  retries(pending: Pending, tries: boolean): void {
+    this.#journal?.setWaits(pending.id, !tries);
   }
 
   /** Answers a call that was kept. */
   settle(pending: Pending, result: number, extra0 = 0, extra1 = 0): void {
     if (this.#pending.delete(pending.id)) this.#sink.complete(pending.id, result, extra0, extra1);
+  }
+
+  /** Makes a call that may block and answers it when it is over. */
+  block(call: BlockingCall): void {
+    this.blocking.start(this, call);
   }
 
   /** Calls that are kept. */
@@ -199,6 +221,11 @@ export class Executor {
 
   unwatch(descriptor: number): void {
     this.#watched[descriptor] = undefined;
+  }
+
+  /** Milliseconds until the next deadline of a kept call, rounded up; -1 when there is none. */
+  untilDeadline(): number {
+    return this.#deadlines.clamp(-1);
   }
 
   /** Handles events and deadlines, sleeping at most so many milliseconds for the first; says how many events came. */

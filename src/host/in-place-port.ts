@@ -1,7 +1,15 @@
 import type { Port } from '../boundary/port.ts';
 import { Request } from '../boundary/ring.ts';
 import { privateAddress } from '../linux/addresses.ts';
-import { yieldProcessor } from '../linux/events.ts';
+import {
+  addToEpoll,
+  createEvent,
+  drainEvent,
+  EPOLLIN,
+  signalEvent,
+  yieldProcessor,
+} from '../linux/events.ts';
+import { check } from '../linux/ffi.ts';
 import type { Executor } from './executor.ts';
 
 /**
@@ -14,13 +22,21 @@ export class InPlacePort implements Port {
   readonly #executor: Executor;
   readonly #request = new Request();
   readonly #chargeMilliseconds: number;
+  readonly #alarm: number;
+  #timer: NodeJS.Timeout | undefined;
   readonly bell: number;
+  /** Calls use the program's own buffers. */
+  readonly blocksInUse = 0;
 
   /** The executor must have been made with `base` 0, an unbounded `payloadEnd`, and the calls as its sink. */
   constructor(executor: Executor, chargeNanoseconds: number) {
     this.#executor = executor;
     this.#chargeMilliseconds = chargeNanoseconds / 1e6;
     this.bell = executor.epoll;
+    const alarm = check(createEvent(), 'eventfd');
+    this.#alarm = alarm;
+    check(addToEpoll(executor.epoll, alarm, EPOLLIN), 'epoll_ctl');
+    executor.watch(alarm, { onEvents: () => drainEvent(alarm) });
   }
 
   submit(
@@ -68,11 +84,23 @@ export class InPlacePort implements Port {
     this.#executor.poll(Math.min(milliseconds, 1000));
   }
 
+  /** The epoll that is the bell knows no deadlines: the next one rings an alarm in it. */
   parkOnBell(): boolean {
+    const milliseconds = this.#executor.untilDeadline();
+    if (milliseconds >= 0) this.#timer = setTimeout(this.#ring, milliseconds);
     return false;
   }
 
-  unpark(): void {}
+  readonly #ring = (): void => {
+    signalEvent(this.#alarm);
+  };
+
+  unpark(): void {
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    drainEvent(this.#alarm);
+  }
 
   yield(): void {
     yieldProcessor();

@@ -26,7 +26,11 @@ export interface Settler {
 
 /** One launch from the moment it is accepted until it is answered. */
 export interface Launch {
-  readonly functionNumber: number;
+  /** A {@link LaunchKind}, and which function, service or graph it runs. */
+  readonly kind: number;
+  readonly handle: number;
+  /** Three numbers more, for the kinds that have them. */
+  readonly words: readonly [number, number, number];
   readonly argumentBytes: Uint8Array<ArrayBuffer>;
   readonly priority: number;
   readonly settler: Settler;
@@ -112,10 +116,11 @@ export class LaunchChannel {
     this.#generations[slot] = generation;
     launch.id = launchId(slot, generation);
     this.#launches[slot] = launch;
-    const { argumentBytes, functionNumber, priority } = launch;
+    const { kind, handle, words, argumentBytes, priority } = launch;
+    const [a1, a2, a3] = words;
     const { length } = argumentBytes;
     if (length > 0) this.#bytes.set(argumentBytes, launchRoom(this.#layout, slot, length));
-    this.#writer.write(LaunchKind.run, launch.id, functionNumber, 0, length, priority, 0, 0, 0, 0, 0, -1);
+    this.#writer.write(kind, launch.id, handle, 0, length, priority, a1, a2, a3, 0, 0, -1);
   }
 
   #pump(): void {

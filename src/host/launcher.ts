@@ -1,11 +1,11 @@
 import { encode } from '../boundary/encoding.ts';
-import { Priority } from '../boundary/launch.ts';
+import { LaunchKind, Priority } from '../boundary/launch.ts';
 import { CONTROL } from '../boundary/layout.ts';
 import { PollingLoop } from '../boundary/polling-loop.ts';
 import { WaitPolicy } from '../boundary/waiting.ts';
 import { AbortError, EnclaveError, InvalidArgumentError, SgxioError, TimeoutError } from '../errors.ts';
 import { LAUNCH_PAYLOAD_MAX, LAUNCHES_QUEUED_MAX } from '../limits.ts';
-import { drainEvent, EPOLLIN, pollDescriptor } from '../linux/events.ts';
+import { drainEvent, EPOLLIN, pollDescriptor, yieldProcessor } from '../linux/events.ts';
 import { type DescriptorWatch, watchDescriptor } from '../linux/watch.ts';
 import type { Launch, LaunchChannel, Settler } from './launch-channel.ts';
 
@@ -22,16 +22,18 @@ export interface LaunchOptions {
 }
 
 /** Polls between two looks at the clock while a thread waits without its event loop. */
-const POLLS_A_LOOK = 256;
+const POLLS_A_LOOK = 32;
 /** How long such a wait polls before it sleeps, in milliseconds. */
 const SPIN_MILLISECONDS = 1;
 /** How long it sleeps before it looks whether the enclave is still there, in milliseconds. */
 const SLEEP_MILLISECONDS = 100;
 const NOTHING = new Uint8Array(0);
+const NO_WORDS = [0, 0, 0] as const;
 
 /** Queues launches for the threads of one enclave and settles them, without entering the enclave. */
 export class Launcher {
   readonly #channels: readonly LaunchChannel[];
+  readonly #threads: number;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #outcomeBell: number;
   readonly #policy = new WaitPolicy(true);
@@ -47,14 +49,19 @@ export class Launcher {
   #waiting: (() => void)[] = [];
   #keepsAlive = false;
 
-  /** `outcomeBell` wakes this event loop. `onThreadDeath` says of a thread that died why. */
+  /**
+   * The first `threads` channels are those of the program, and run its functions. `outcomeBell` wakes this event
+   * loop. `onThreadDeath` says of a thread that died why.
+   */
   constructor(
     buffer: SharedArrayBuffer,
     channels: readonly LaunchChannel[],
+    threads: number,
     outcomeBell: number,
     onThreadDeath: (thread: number) => EnclaveError,
   ) {
     this.#channels = channels;
+    this.#threads = threads;
     this.#words = new Int32Array(buffer);
     this.#outcomeBell = outcomeBell;
     this.#onThreadDeath = onThreadDeath;
@@ -63,6 +70,7 @@ export class Launcher {
       awaits: () => this.pending > 0,
       park: () => this.#park(),
       unpark: () => this.#unpark(),
+      rest: yieldProcessor,
       spinMicroseconds: () => this.#policy.spinMicroseconds,
       record: (microseconds) => this.#policy.record(microseconds),
       fail: (error) => this.fail(misbehaved(error)),
@@ -78,8 +86,9 @@ export class Launcher {
     this.#functions = new Map(names.map((name, index) => [name, index]));
   }
 
-  nameOf(launch: Launch): string {
-    return this.#names[launch.functionNumber] ?? '';
+  nameOf({ kind, handle }: Launch): string {
+    if (kind === LaunchKind.run) return this.#names[handle] ?? '';
+    return kind === LaunchKind.graph ? `graph ${handle}` : `service ${handle}`;
   }
 
   /** Launches that were accepted and not yet answered. */
@@ -104,16 +113,26 @@ export class Launcher {
     });
   }
 
-  /** The same for who does not want a promise. What is wrong with the launch itself is thrown. */
+  /** The same for a settler. What is wrong with the launch itself is thrown; what is returned gives it up. */
   start(
     name: string,
     values: readonly unknown[],
     options: LaunchOptions | undefined,
     settler: Settler,
-  ): void {
+  ): () => void {
+    return this.submit(LaunchKind.run, this.functionNumber(name), values, options, settler);
+  }
+
+  /** Launches a function, a service or a graph by its number. */
+  submit(
+    kind: number,
+    handle: number,
+    values: readonly unknown[],
+    options: LaunchOptions | undefined,
+    settler: Settler,
+    words: readonly [number, number, number] = NO_WORDS,
+  ): () => void {
     if (this.#closed !== undefined) throw this.#closed;
-    const functionNumber = this.#functions.get(name);
-    if (functionNumber === undefined) throw this.#unknown(name);
     const priority = Priority[options?.priority ?? 'normal'];
     if (priority === undefined) throw new InvalidArgumentError(`there is no priority '${options?.priority}'`);
     const argumentBytes = values.length === 0 ? NOTHING : encode(values, 'arguments', LAUNCH_PAYLOAD_MAX);
@@ -123,26 +142,39 @@ export class Launcher {
         `${LAUNCHES_QUEUED_MAX} launches wait already; await enclave.launchRoom() before the next`,
       );
     }
-    const channel = this.#choose(options?.thread);
-    const launch = { functionNumber, argumentBytes, priority, settler, id: 0 };
-    if (options?.timeout === undefined && options?.signal === undefined) channel.submit(launch);
-    else new LimitedLaunch(launch, channel, options, this.#afterOutcomes).submit();
+    const channel = this.#choose(kind, options?.thread);
+    const limited =
+      options?.timeout === undefined && options?.signal === undefined
+        ? undefined
+        : new LimitedSettler(settler, options);
+    const launch = { kind, handle, words, argumentBytes, priority, settler: limited ?? settler, id: 0 };
+    const giveUp = (): void => {
+      channel.cancel(launch);
+      this.#afterOutcomes();
+    };
+    limited?.start(giveUp);
+    channel.submit(launch);
     this.#keepAlive(true);
     this.#loop.wake();
+    return giveUp;
   }
 
-  #unknown(name: string): SgxioError {
-    return new SgxioError(
+  /** The number by which the enclave knows a function of its program. */
+  functionNumber(name: string): number {
+    const number = this.#functions.get(name);
+    if (number !== undefined) return number;
+    if (this.#closed !== undefined) throw this.#closed;
+    throw new SgxioError(
       'SGXIO_LAUNCH_REJECTED',
       `the program exports no function ${JSON.stringify(name)}; it has ${this.#names.join(', ') || 'none'}`,
     );
   }
 
-  #choose(thread: number | undefined): LaunchChannel {
+  #choose(kind: number, thread: number | undefined): LaunchChannel {
     if (thread !== undefined) {
       const channel = this.#channels[thread];
-      if (channel === undefined) {
-        throw new InvalidArgumentError(`there is no thread ${thread}; there are ${this.#channels.length}`);
+      if (channel === undefined || (isOfProgram(kind) && thread >= this.#threads)) {
+        throw new InvalidArgumentError(`there is no thread ${thread}; there are ${this.#threads}`);
       }
       if (channel.isDead) throw this.#onThreadDeath(thread);
       return channel;
@@ -154,7 +186,8 @@ export class Launcher {
   leastLoaded(): number {
     let best = 0;
     let bestLoad = Number.POSITIVE_INFINITY;
-    for (const [index, channel] of this.#channels.entries()) {
+    for (let index = 0; index < this.#threads; index++) {
+      const channel = this.#channels[index] as LaunchChannel;
       const load = channel.isDead ? Number.POSITIVE_INFINITY : channel.inFlight + channel.queued;
       if (load < bestLoad) {
         best = index;
@@ -209,7 +242,10 @@ export class Launcher {
     let spinUntil = performance.now() + SPIN_MILLISECONDS;
     while (!outcome.settled) {
       if (this.#pollSeveral() > 0) continue;
-      if (performance.now() < spinUntil) continue;
+      if (performance.now() < spinUntil) {
+        yieldProcessor();
+        continue;
+      }
       if (
         !this.#park() &&
         pollDescriptor(this.#outcomeBell, EPOLLIN, SLEEP_MILLISECONDS) === 0 &&
@@ -262,39 +298,39 @@ export class Launcher {
   }
 }
 
+/** What the copy engine does not run. */
+function isOfProgram(kind: number): boolean {
+  return kind === LaunchKind.run || kind === LaunchKind.graph;
+}
+
 function misbehaved(cause: unknown): EnclaveError {
   return new EnclaveError('SGXIO_ENCLAVE_FAILED', 'the enclave answered what no enclave answers', { cause });
 }
 
-/** A launch that is given up at a deadline or by a signal. Its answer, when it comes, is nobody's any more. */
-class LimitedLaunch implements Settler {
-  readonly #launch: Launch;
+/** Gives a launch up at a deadline or by a signal. Its answer, when it comes then, is nobody's any more. */
+class LimitedSettler implements Settler {
   readonly #settler: Settler;
-  readonly #channel: LaunchChannel;
   readonly #options: LaunchOptions;
-  readonly #onGivenUp: () => void;
+  #cancel: () => void = () => {};
   #timer: NodeJS.Timeout | undefined;
   #settled = false;
 
-  constructor(launch: Launch, channel: LaunchChannel, options: LaunchOptions, onGivenUp: () => void) {
-    this.#launch = { ...launch, settler: this };
-    this.#settler = launch.settler;
-    this.#channel = channel;
+  constructor(settler: Settler, options: LaunchOptions) {
+    this.#settler = settler;
     this.#options = options;
-    this.#onGivenUp = onGivenUp;
   }
 
-  submit(): void {
+  /** Begins to count. Throws when the signal is aborted already. */
+  start(cancel: () => void): void {
     const { signal, timeout } = this.#options;
     if (signal?.aborted === true) throw aborted(signal);
+    this.#cancel = cancel;
     signal?.addEventListener('abort', this.#abort, { once: true });
-    if (timeout !== undefined && Number.isFinite(timeout)) {
-      this.#timer = setTimeout(
-        () => this.#giveUp(new TimeoutError(`the launch took more than ${timeout} ms`)),
-        Math.min(Math.max(0, timeout), 0x7fff_ffff),
-      );
-    }
-    this.#channel.submit(this.#launch);
+    if (timeout === undefined || !Number.isFinite(timeout)) return;
+    this.#timer = setTimeout(
+      () => this.#giveUp(new TimeoutError(`the launch took more than ${timeout} ms`)),
+      Math.min(Math.max(0, timeout), 0x7fff_ffff),
+    );
   }
 
   resolve(value: unknown): void {
@@ -308,9 +344,8 @@ class LimitedLaunch implements Settler {
   readonly #abort = (): void => this.#giveUp(aborted(this.#options.signal as AbortSignal));
 
   #giveUp(error: Error): void {
-    this.#channel.cancel(this.#launch);
+    this.#cancel();
     this.reject(error);
-    this.#onGivenUp();
   }
 
   /** True the first time. */

@@ -1,5 +1,7 @@
 import { closeDescriptor } from '../linux/events.ts';
+import { DatagramSocket } from './datagram.ts';
 import type { Executor, Resource } from './executor.ts';
+import { HostFile } from './files.ts';
 import { type Journal, ResourceType } from './journal.ts';
 import { Poller } from './poller.ts';
 import { Socket } from './socket.ts';
@@ -33,8 +35,12 @@ function restore(type: number, descriptor: number, handles: ReadonlyMap<number, 
   switch (type) {
     case ResourceType.socket:
       return new Socket(descriptor);
+    case ResourceType.datagram:
+      return new DatagramSocket(descriptor);
     case ResourceType.poller:
       return new Poller(descriptor, handles);
+    case ResourceType.file:
+      return new HostFile(descriptor);
     default:
       return new Lost(descriptor);
   }

@@ -40,7 +40,9 @@ export class RingSink implements CompletionSink {
 
   complete(id: number, result: number, extra0: number, extra1: number): void {
     const journal = this.#journal;
-    journal.counters.end(id, journal.kindOf(id), result);
+    const kind = journal.kindOf(id);
+    journal.counters.end(id, kind, result);
+    journal.trace?.end(id, kind, result);
     if (this.#overflow.length > 0 || !this.#writer.hasRoom()) {
       if (this.#overflow.length === 0) journal.counters.add(Count.ringFull);
       this.#overflow.push(id, result, extra0, extra1);

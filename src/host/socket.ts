@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import {
   addToEpoll,
@@ -13,15 +14,26 @@ import { acceptSocket, receive, SocketAddressBuffer, socketError, transmit } fro
 import type { Executor, Pending, Resource, Watched } from './executor.ts';
 import { ResourceType } from './journal.ts';
 
-const { EAGAIN, ECANCELED, EINPROGRESS } = constants.errno;
+const { EAGAIN, ECANCELED, EINPROGRESS, EINVAL } = constants.errno;
 const READABLE: number = EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 const WRITABLE: number = EPOLLOUT | EPOLLHUP | EPOLLERR;
 const OVER: number = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
 
 /** What is tried on a socket, now or once it is ready. */
-export const Attempt = { receive: 0, transmit: 1, accept: 2, connect: 3 } as const;
+export const Attempt = {
+  receive: 0,
+  transmit: 1,
+  accept: 2,
+  connect: 3,
+  receiveFrom: 4,
+  transmitTo: 5,
+} as const;
 
 const peer = new SocketAddressBuffer();
+
+function isWriting(attempt: number): boolean {
+  return attempt === Attempt.transmit || attempt === Attempt.connect || attempt === Attempt.transmitTo;
+}
 
 /** A call that waits for its socket to be ready, in the order in which it came. */
 class PendingAttempt implements Pending {
@@ -76,6 +88,8 @@ export abstract class ByteStream implements Resource {
 export class Socket extends ByteStream implements Watched {
   readonly type: number = ResourceType.socket;
   readonly descriptor: number;
+  /** The path that binding it made, which goes when it is closed, as Node has it. */
+  readonly #path: string | undefined;
   readonly #readers: PendingAttempt[] = [];
   readonly #writers: PendingAttempt[] = [];
   #registered = false;
@@ -84,9 +98,10 @@ export class Socket extends ByteStream implements Watched {
   /** Once the other side has ended, an edge may never come again. */
   #over = false;
 
-  constructor(descriptor: number) {
+  constructor(descriptor: number, path?: string) {
     super();
     this.descriptor = descriptor;
+    this.#path = path;
   }
 
   /** Tries now, unless others wait already; otherwise keeps the call until the socket is ready. */
@@ -98,7 +113,7 @@ export class Socket extends ByteStream implements Watched {
     length: number,
     timeout: number,
   ): void {
-    const writes = attempt === Attempt.transmit || attempt === Attempt.connect;
+    const writes = isWriting(attempt);
     const queue = writes ? this.#writers : this.#readers;
     if (queue.length === 0 && (writes ? this.#writable : this.#readable)) {
       const result = this.#try(executor, attempt, address, length);
@@ -134,34 +149,41 @@ export class Socket extends ByteStream implements Watched {
 
   #retry(executor: Executor, queue: PendingAttempt[]): void {
     for (let pending = queue[0]; pending !== undefined; pending = queue[0]) {
+      executor.retries(pending, true);
       const result = this.#try(executor, pending.attempt, pending.address, pending.length);
-      if (result === -EAGAIN) return;
+      if (result === -EAGAIN) return executor.retries(pending, false);
       queue.shift();
       executor.settle(pending, result);
     }
   }
 
   #try(executor: Executor, attempt: number, address: number, length: number): number {
+    const result = this.perform(executor, attempt, address, length);
+    if (result === -EAGAIN) {
+      if (isWriting(attempt)) this.#writable = false;
+      else this.#readable = this.#over;
+    } else if (attempt === Attempt.receive && result > 0 && result < length && this.#registered) {
+      // A short read empties a stream, and the next byte to come is a new edge.
+      this.#readable = this.#over;
+    }
+    return result;
+  }
+
+  /** Makes one attempt: its result, or `-EAGAIN` when the socket is not ready for it. */
+  protected perform(executor: Executor, attempt: number, address: number, length: number): number {
     switch (attempt) {
-      case Attempt.receive: {
-        const result = receive(this.descriptor, address, length);
-        // A short read empties the socket, and the next byte to come is a new edge.
-        if (result === -EAGAIN || (result > 0 && result < length && this.#registered))
-          this.#readable = this.#over;
-        return result;
-      }
-      case Attempt.transmit: {
-        const result = transmit(this.descriptor, address, length);
-        if (result === -EAGAIN) this.#writable = false;
-        return result;
-      }
+      case Attempt.receive:
+        return receive(this.descriptor, address, length);
+      case Attempt.transmit:
+        return transmit(this.descriptor, address, length);
       case Attempt.accept: {
         const descriptor = acceptSocket(this.descriptor, peer);
-        if (descriptor === -EAGAIN) this.#readable = false;
         return descriptor < 0 ? descriptor : executor.open(new Socket(descriptor));
       }
-      default:
+      case Attempt.connect:
         return this.#connected(executor);
+      default:
+        return -EINVAL;
     }
   }
 
@@ -186,7 +208,9 @@ export class Socket extends ByteStream implements Watched {
   close(executor: Executor): number {
     this.#failAll(executor, -ECANCELED);
     if (this.#registered) executor.unwatch(this.descriptor);
-    return closeDescriptor(this.descriptor);
+    const result = closeDescriptor(this.descriptor);
+    if (this.#path !== undefined) rmSync(this.#path, { force: true });
+    return result;
   }
 
   #failAll(executor: Executor, result: number): void {

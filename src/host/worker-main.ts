@@ -2,6 +2,7 @@ import { workerData } from 'node:worker_threads';
 import { addressOf } from '../linux/ffi.ts';
 import { loadServices, type ServiceModule } from './custom-services.ts';
 import { Journal } from './journal.ts';
+import { TraceBuffer } from './trace-buffer.ts';
 import { Worker, type WorkerOptions } from './worker.ts';
 
 /** The thread of one host worker. */
@@ -9,9 +10,13 @@ export type WorkerData = Omit<WorkerOptions, 'boundary' | 'handlers' | 'journal'
   readonly buffer: SharedArrayBuffer;
   readonly journal: SharedArrayBuffer;
   readonly services: ServiceModule | undefined;
+  /** Where calls are traced, if they are. */
+  readonly trace?: SharedArrayBuffer | undefined;
 };
 
-const { buffer, services, journal, ...options } = workerData as WorkerData;
+const { buffer, services, journal: books, trace, ...options } = workerData as WorkerData;
 const boundary = { buffer, address: addressOf(new Uint8Array(buffer)) };
 const handlers = await loadServices(services, new Int32Array(buffer));
-new Worker({ ...options, boundary, handlers, journal: new Journal(journal) }).run();
+const journal = new Journal(books);
+if (trace !== undefined) journal.trace = new TraceBuffer(trace);
+await new Worker({ ...options, boundary, handlers, journal }).run();

@@ -10,7 +10,9 @@ import { addToEpoll, closeDescriptor, drainEvent, EPOLLIN, yieldProcessor } from
 import { check } from '../linux/ffi.ts';
 import type { SharedMapping } from '../linux/memory.ts';
 import { Executor, type Handler } from './executor.ts';
-import type { Journal } from './journal.ts';
+import type { Journal, TakenCall } from './journal.ts';
+import { closeMounts, openMounts } from './mounts.ts';
+import { Pool } from './pool.ts';
 import { restoreHandles } from './restore.ts';
 import { RingSink } from './ring-sink.ts';
 
@@ -31,6 +33,8 @@ export interface WorkerOptions {
   /** Wakes the enclave thread's event loop. */
   readonly enclaveBell: number;
   readonly grants: Grants;
+  /** The directory of the host for each grant of files. */
+  readonly directories: readonly string[];
   readonly handlers: Readonly<Partial<Record<CallKindName, Handler>>>;
   /** Whether to poll before sleeping. */
   readonly spins: boolean;
@@ -48,6 +52,7 @@ export class Worker {
   readonly #reader: SubmissionReader;
   readonly #sink: RingSink;
   readonly #executor: Executor;
+  readonly #pool: Pool;
   readonly #policy: WaitPolicy;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #parkedWord: number;
@@ -68,8 +73,11 @@ export class Worker {
       start: journal.submissionsTaken,
     });
     this.#sink = new RingSink(boundary, layout, enclaveBell, journal);
+    const mounts = openMounts(grants.files, options.directories);
     const arena = boundary.address + layout.arena;
-    this.#executor = new Executor(handlers, grants, arena, ARENA_BYTES, this.#sink, journal);
+    this.#executor = new Executor(handlers, grants, arena, ARENA_BYTES, this.#sink, mounts, journal);
+    this.#pool = new Pool(this.#executor);
+    this.#executor.blocking = this.#pool;
     this.#policy = new WaitPolicy(options.spins);
     this.#parkedWord = layout.hostParked >> 2;
     this.#stop = options.stop;
@@ -80,29 +88,42 @@ export class Worker {
   }
 
   /**
-   * Ends what the worker before this one left: its handles go on; the calls that it had taken fail, because
-   * nobody knows how far it got with them. A call that it had noted and not begun is served again.
+   * Goes on where the worker before this one died. Its handles stay; calls that only waited are served from the
+   * start; the others that it had taken fail, because nobody knows how far it got with them.
    */
   #takeOver(): void {
     const journal = this.#journal;
-    const predecessor = journal.epoll;
-    if (predecessor >= 0) closeDescriptor(predecessor);
-    journal.serve(this.#executor.epoll);
+    journal.closeOwn();
+    const { epoll, mounts } = this.#executor;
+    journal.serve([epoll, this.#pool.bell, ...mounts.map(({ descriptor }) => descriptor)]);
     restoreHandles(this.#executor, journal);
     if (this.#reader.waiting()) journal.untake(this.#reader.nextId);
-    for (const { id, kind, operand } of journal.inFlight()) {
-      if (kind === CallKind.close) this.#executor.closeHandle(operand);
-      if (kind === CallKind.connect && operand >= 0) closeDescriptor(operand);
-      this.#sink.complete(id, -EIO, 0, 0);
+    const calls = journal.inFlight();
+    for (const call of calls) {
+      if (call.kind === CallKind.close) this.#executor.closeHandle(call.handle);
+      if (call.descriptor >= 0) closeDescriptor(call.descriptor);
+      if (!isServedAgain(call)) this.#sink.complete(call.id, -EIO, 0, 0);
     }
+    for (const call of calls.filter(isServedAgain)) this.#serveAgain(call);
   }
 
-  run(): void {
+  #serveAgain(call: TakenCall): void {
+    const { id, kind, handle, payload, length, deadline } = call;
+    const left = deadline - performance.timeOrigin - performance.now();
+    const timeout = deadline < 0 ? -1 : Math.max(0, Math.ceil(left));
+    this.#journal.setWaits(id, false);
+    this.#executor.execute(Object.assign(new Request(), { id, kind, handle, payload, length, timeout }));
+  }
+
+  async run(): Promise<void> {
     while (Atomics.load(this.#stop, 0) === 0) {
       if (this.#serve() > 0) continue;
-      this.#waitForWork();
+      if (this.#pool.wantsTurn) await new Promise((resolve) => setImmediate(resolve));
+      else this.#waitForWork();
     }
     this.#executor.closeAll();
+    await this.#pool.close(this.#executor);
+    closeMounts(this.#executor.mounts);
     this.#journal.end();
     this.#sink.flush();
     this.#sink.wake();
@@ -116,10 +137,10 @@ export class Worker {
     // An enclave that takes no answers is given none: what waits here stays within what is in flight.
     while (served < BATCH && !this.#sink.overflowing && this.#reader.read(request)) {
       served++;
-      const { id, kind } = request;
       const taken = this.#reader.taken;
-      this.#journal.take(id, kind, request.handle, taken);
-      this.#journal.counters.begin(id, kind, (taken - this.#sink.written) | 0);
+      this.#journal.take(request, taken);
+      this.#journal.counters.begin(request.id, request.kind, (taken - this.#sink.written) | 0);
+      this.#journal.trace?.begin(request.id);
       this.#executor.execute(request);
     }
     if (served === BATCH && this.#executor.pendingCount > 0) this.#executor.poll(0);
@@ -165,4 +186,10 @@ export class Worker {
     }
     Atomics.store(this.#words, this.#parkedWord, 0);
   }
+}
+
+/** Whether a call can be served from the start: it waits for its socket, and all it asks is in the journal. */
+function isServedAgain({ kind, waits }: TakenCall): boolean {
+  const { accept, receive, send, poll } = CallKind;
+  return waits && (kind === accept || kind === receive || kind === send || kind === poll);
 }

@@ -13,6 +13,7 @@ import {
   PAGE_BYTES,
   PRIVATE_MEMORY_BYTES_DEFAULT,
   PRIVATE_MEMORY_BYTES_MAX,
+  STORE_BYTES_MAX,
   THREADS_MAX,
 } from '../limits.ts';
 
@@ -24,6 +25,7 @@ export interface Manifest {
   readonly name: string;
   readonly runtimeVersion: string;
   readonly privateMemoryBytes: number;
+  readonly storeBytes: number;
   readonly threads: number;
   /** Clocks need no grant. */
   readonly grants: WrittenGrants;
@@ -36,6 +38,8 @@ export interface ManifestInput {
   readonly name: string;
   /** A whole number of pages; 1 MiB by default. */
   readonly privateMemoryBytes?: number | undefined;
+  /** Untrusted memory for the sealed pages of heaps, in whole pages: what is not written costs nothing. None by default. */
+  readonly storeBytes?: number | undefined;
   readonly threads?: number | undefined;
   readonly grants?: Partial<WrittenGrants> | undefined;
   readonly input?: Readonly<Record<string, string>> | undefined;
@@ -125,6 +129,10 @@ const manifest = v.strictObject(
         v.multipleOf(PAGE_BYTES, `must be a multiple of ${PAGE_BYTES}`),
       ),
       PRIVATE_MEMORY_BYTES_DEFAULT,
+    ),
+    storeBytes: v.optional(
+      v.pipe(whole(0, STORE_BYTES_MAX), v.multipleOf(PAGE_BYTES, `must be a multiple of ${PAGE_BYTES}`)),
+      0,
     ),
     threads: v.optional(whole(1, THREADS_MAX), 1),
     grants: v.optional(grants, {}),

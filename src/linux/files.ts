@@ -17,6 +17,8 @@ const preadv: TransferAt = declare('intptr_t preadv(int, uintptr_t, int, int64)'
 const pwritev: TransferAt = declare('intptr_t pwritev(int, uintptr_t, int, int64)');
 const preadv2: (fd: number, vectors: number, count: number, offset: number, flags: number) => number =
   declare('intptr_t preadv2(int, uintptr_t, int, int64, int)');
+const pwritev2: (fd: number, vectors: number, count: number, offset: number, flags: number) => number =
+  declare('intptr_t pwritev2(int, uintptr_t, int, int64, int)');
 const fsync: (fd: number) => number = declare('int fsync(int)');
 const fdatasync: (fd: number) => number = declare('int fdatasync(int)');
 const ftruncate: (fd: number, length: number) => number = declare('int ftruncate(int, int64)');
@@ -90,12 +92,18 @@ export function writeAt(fd: number, address: number, length: number, offset: num
 }
 
 /**
- * As `readAt`, but never waits for a disk: as much as the page cache holds from `offset` on, `-EAGAIN` if that
- * is nothing, `-EOPNOTSUPP` if the file system cannot tell.
+ * As `readAt`, but never waits for a disk: as much as the page cache holds from `offset` on (-1: from where the
+ * file is at), `-EAGAIN` if that is nothing, `-EOPNOTSUPP` if the file system cannot tell.
  */
 export function readCached(fd: number, address: number, length: number, offset: number): number {
   single.set(0, address, length);
   return negativeErrno(preadv2(fd, single.address, 1, offset, RWF_NOWAIT));
+}
+
+/** As `writeAt`, but only what the page cache takes without waiting for a disk; else as {@link readCached}. */
+export function writeCached(fd: number, address: number, length: number, offset: number): number {
+  single.set(0, address, length);
+  return negativeErrno(pwritev2(fd, single.address, 1, offset, RWF_NOWAIT));
 }
 
 export function readVectorsAt(fd: number, vectors: Vectors, offset: number): number {

@@ -15,6 +15,7 @@ import { Structure } from './structure.ts';
  */
 const openat2: (number: number, directory: number, path: string, how: number, howBytes: number) => number =
   declare('int64 syscall(int64, int, const char *, uintptr_t, size_t)');
+const open: (path: string, flags: number) => number = declare('int open(const char *, int)');
 const mkdirat: (directory: number, name: string, mode: number) => number = declare(
   'int mkdirat(int, const char *, uint)',
 );
@@ -55,6 +56,7 @@ const O_PATH = 0x20_0000;
 const O_CLOEXEC = 0x8_0000;
 const RESOLVE_NO_MAGICLINKS = 0x02;
 const RESOLVE_BENEATH = 0x08;
+const RESOLVE_CACHED = 0x20;
 const AT_SYMLINK_NOFOLLOW = 0x100;
 const AT_REMOVEDIR = 0x200;
 
@@ -75,6 +77,32 @@ openHow.set64(16, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 export function openBeneath(directory: number, path: string, flags: number, mode: number): number {
   const creating = (flags & constants.O_CREAT) !== 0;
   return resolve(directory, path, flags | constants.O_NONBLOCK | constants.O_NOCTTY, creating ? mode : 0);
+}
+
+/**
+ * As `openBeneath` of what is there already, but never waits for a disk: `-EAGAIN` unless every name on the way is
+ * in memory. Flags that create or truncate are always `-EAGAIN`.
+ */
+export function openCached(directory: number, path: string, flags: number): number {
+  openHow.set64(16, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_CACHED);
+  const waiting = (flags & O_PATH) === 0 ? constants.O_NONBLOCK | constants.O_NOCTTY : 0;
+  const result = resolve(directory, path, flags | waiting, 0, 1);
+  openHow.set64(16, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+  return result;
+}
+
+/** As `statBeneath`, but never waits for a disk to find the path: see {@link openCached}. */
+export function statCached(directory: number, path: string, following: boolean, into: number): number {
+  const fd = openCached(directory, path, O_PATH | (following ? 0 : constants.O_NOFOLLOW));
+  if (fd < 0) return fd;
+  const result = statDescriptor(fd, into);
+  closeDescriptor(fd);
+  return result;
+}
+
+/** Opens a directory of the host, wherever it lies, to find paths beneath it. */
+export function openRoot(path: string): number {
+  return negativeErrno(open(path, O_PATH | O_CLOEXEC | constants.O_DIRECTORY));
 }
 
 /** Writes a `struct statx` of `FILE_STATUS_BYTES` at `into`, of what a link leads to if `following`. */
@@ -172,13 +200,19 @@ export function setTimes(
 }
 
 /** The one way from a path to a descriptor. A negative directory would mean the current one, of the process. */
-function resolve(directory: number, path: string, flags: number, mode: number): number {
+function resolve(
+  directory: number,
+  path: string,
+  flags: number,
+  mode: number,
+  attempts: number = RESOLVE_ATTEMPTS_MAX,
+): number {
   if (directory < 0) return -EBADF;
   if (path.includes('\0')) return -EINVAL;
   openHow.set64(0, flags | O_CLOEXEC);
   openHow.set64(8, mode);
   let result = -EAGAIN;
-  for (let attempt = 0; result === -EAGAIN && attempt < RESOLVE_ATTEMPTS_MAX; attempt++) {
+  for (let attempt = 0; result === -EAGAIN && attempt < attempts; attempt++) {
     result = negativeErrno(openat2(SYS_OPENAT2, directory, path, openHow.address, OPEN_HOW_BYTES));
   }
   return result;

@@ -53,7 +53,10 @@ export function encodeSocketAddress(address: SocketAddress, bytes: Uint8Array): 
  * The address that the first `length` bytes hold, or `undefined` if they are not a well-formed `sockaddr` of the
  * three families: a stranger chooses what its own address is, so that is no error to throw.
  */
-export function decodeSocketAddress(bytes: Uint8Array, length: number): SocketAddress | undefined {
+export function decodeSocketAddress(
+  bytes: Uint8Array<ArrayBuffer>,
+  length: number,
+): SocketAddress | undefined {
   if (length > bytes.length) return undefined;
   // A socket that was never bound: Linux gives the family alone, and nothing at all to recvfrom.
   if (length === 0) return { family: 'unix', path: '' };

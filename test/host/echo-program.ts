@@ -61,9 +61,10 @@ async function echo(connection: Connection): Promise<void> {
       length = await connection.receiveAsync(buffer);
       if (length > 0) await connection.sendAsync(buffer.subarray(0, length));
     }
-  } finally {
-    await connection.closeAsync();
+  } catch {
+    // The peer, or a worker, ended in the middle of it.
   }
+  await connection.closeAsync().catch(() => {});
 }
 
 /** Starts operations until there is no room for one more; then ends them and says why it stopped. */
@@ -77,5 +78,18 @@ export function exhaust(): unknown {
   } finally {
     own.close();
     while (queue.take() !== undefined);
+  }
+}
+
+/** Waits so many milliseconds for a connection that nobody makes; says how that failed. */
+export async function acceptLate(timeout: number): Promise<unknown> {
+  const own = listen({ host: '127.0.0.1', port: 0 });
+  try {
+    await own.acceptAsync({ timeout });
+    return undefined;
+  } catch (error) {
+    return (error as { code?: unknown }).code;
+  } finally {
+    await own.closeAsync();
   }
 }

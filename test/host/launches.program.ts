@@ -1,5 +1,13 @@
 import * as v from 'valibot';
-import { currentThread, launchable, monotonicTime, sharedRegion, tasks } from '../../src/enclave.ts';
+import {
+  currentThread,
+  launchable,
+  monotonicTime,
+  type PinnedPlace,
+  pinned,
+  sharedRegion,
+  tasks,
+} from '../../src/enclave.ts';
 
 /** What the tests of launches run inside. */
 
@@ -72,6 +80,12 @@ export function takeLog(): string[] {
   return log.splice(0);
 }
 
+/** Holds the thread until the host says so in a word of its pinned memory. */
+export function holdThread(place: PinnedPlace): void {
+  const words = pinned.words(place, []);
+  while (words.load(0) === 0);
+}
+
 /** Holds the thread for that long. */
 export function compute(milliseconds: number): void {
   const until = performance.now() + milliseconds;
@@ -83,9 +97,18 @@ export async function computeWithPauses(milliseconds: number): Promise<void> {
   while (performance.now() < until) await tasks.yield();
 }
 
-/** Asks the host for the time: a call in the middle of a launch. */
-export function call(): void {
+/** Asks the host for the time, a call in the middle of a launch, and never returns. */
+export function callForEver(): Promise<never> {
   monotonicTime();
+  return new Promise(() => {});
+}
+
+/** Asks the host for the time, lets the thread look for launches, and then opens a gate. */
+export async function callAndOpen(name: string): Promise<void> {
+  monotonicTime();
+  await tasks.yield();
+  await tasks.yield();
+  open(name);
 }
 
 export async function callBetween(values: unknown): Promise<unknown> {
@@ -164,4 +187,12 @@ export function spawnTooLate(): Promise<unknown> {
 export async function currentTooLate(): Promise<void> {
   await tasks.yield();
   tasks.current();
+}
+
+/** Notes when it begins and when it ends, some turns later. */
+export async function step(name: string, turns: number): Promise<string> {
+  log.push(`+${name}`);
+  for (let turn = 0; turn < turns; turn++) await tasks.yield();
+  log.push(`-${name}`);
+  return name;
 }

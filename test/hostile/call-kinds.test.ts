@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { CallKindName } from '../../src/boundary/kinds.ts';
-import { CallKind } from '../../src/boundary/kinds.ts';
 import { buildImage } from '../../src/image/build.ts';
 import type { Script } from '../support/host-side.ts';
 import { InProcessHost } from '../support/in-process-host.ts';
@@ -13,9 +12,16 @@ import { HonestAnswers, nameOf } from './honest-answers.ts';
 import { commonLies, type Lie, ownLies } from './lies.ts';
 
 /** Every kind of call is told every lie: those that only it can be told, and those that all can. */
-const kinds = Object.keys(CallKind) as CallKindName[];
+const kinds = Object.keys(ownLies) as CallKindName[];
 const image = buildImage(fileURLToPath(new URL('./fixtures/every-kind.js', import.meta.url)), {
   name: 'every-kind',
+  grants: {
+    listen: ['tcp:127.0.0.1:*', 'udp:127.0.0.1:*'],
+    connect: ['tcp:127.0.0.1:*', 'udp:127.0.0.1:*'],
+    files: [{ mount: '/data', access: 'read-write' }],
+    streams: ['stdin', 'stdout'],
+    names: true,
+  },
 });
 
 /** A call that is to be cancelled must wait. */

@@ -1,9 +1,14 @@
 import { constants } from 'node:os';
+import { DATAGRAM_HEADER_BYTES } from '../../src/boundary/datagram.ts';
 import { CallKind, type CallKindName } from '../../src/boundary/kinds.ts';
 import { Readiness } from '../../src/boundary/net.ts';
 import type { Request } from '../../src/boundary/ring.ts';
+import { FILE_STATUS_BYTES } from '../../src/linux/file-status.ts';
+import { ADDRESS_RECORD_BYTES } from '../../src/linux/names.ts';
 import { encodeSocketAddress } from '../../src/linux/socket-address.ts';
 import type { HostSide, Script } from '../support/host-side.ts';
+import { addressRecord, datagram } from './datagram-payloads.ts';
+import { directoryEntry, fileStatus } from './file-payloads.ts';
 
 const names = new Map<number, CallKindName>(
   Object.entries(CallKind).map(([name, kind]) => [kind, name as CallKindName]),
@@ -19,6 +24,7 @@ export class HonestAnswers {
   readonly #silent: readonly CallKindName[];
   readonly #unanswered = new Set<number>();
   #handles = 0;
+  #listed = false;
 
   readonly #answers: Readonly<Record<CallKindName, (request: Request, host: HostSide) => void>> = {
     nothing: succeed,
@@ -52,6 +58,51 @@ export class HonestAnswers {
       host.words[start + 1] = Readiness.readable;
       host.answer(request.id, 1);
     },
+    openFile: (request, host) => this.#open(request, host),
+    readFile: (request, host) => {
+      host.payload(request).fill(0x5a);
+      host.answer(request.id, request.length);
+    },
+    writeFile: (request, host) => host.answer(request.id, request.length),
+    syncFile: succeed,
+    truncateFile: succeed,
+    statFile: giveStatus,
+    statPath: giveStatus,
+    readDirectory: (request, host) => {
+      const entry = this.#listed ? new Uint8Array(0) : directoryEntry('name');
+      this.#listed = true;
+      host.payload(request).set(entry);
+      host.answer(request.id, entry.length);
+    },
+    makeDirectory: succeed,
+    removeDirectory: succeed,
+    unlink: succeed,
+    rename: succeed,
+    link: succeed,
+    symbolicLink: succeed,
+    readLink: (request, host) => {
+      host.payload(request).fill(0x61, 0, 3);
+      host.answer(request.id, 3);
+    },
+    changeMode: succeed,
+    changeFileMode: succeed,
+    setTimes: succeed,
+    setFileTimes: succeed,
+    lockFile: succeed,
+    openDatagram: (request, host) => this.#open(request, host),
+    connectDatagram: succeed,
+    receiveFrom: (request, host) => {
+      host.payload(request).set(datagram(64, 64));
+      host.answer(request.id, DATAGRAM_HEADER_BYTES + 64);
+    },
+    sendTo: (request, host) => host.answer(request.id, request.length),
+    lookup: (request, host) => {
+      host.payload(request).set(addressRecord('192.0.2.1'));
+      host.answer(request.id, ADDRESS_RECORD_BYTES);
+    },
+    openStream: (request, host) => this.#open(request, host),
+    readStream: (request, host) => host.answer(request.id, request.length),
+    writeStream: (request, host) => host.answer(request.id, request.length),
     echo: (request, host) => host.answer(request.id, -constants.errno.ENOSYS),
   };
 
@@ -69,6 +120,11 @@ export class HonestAnswers {
   #open(request: Request, host: HostSide): void {
     host.answer(request.id, this.#handles++);
   }
+}
+
+function giveStatus(request: Request, host: HostSide): void {
+  host.payload(request).set(fileStatus());
+  host.answer(request.id, FILE_STATUS_BYTES);
 }
 
 function succeed(request: Request, host: HostSide): void {

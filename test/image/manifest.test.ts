@@ -10,6 +10,7 @@ test('what is left out gets its default', () => {
     name: 'echo',
     runtimeVersion: RUNTIME_VERSION,
     privateMemoryBytes: 1_048_576,
+    storeBytes: 0,
     threads: 1,
     grants: { listen: [], connect: [], files: [], streams: [], names: false },
     input: {},
@@ -29,7 +30,14 @@ test('a full manifest comes out as it went in, in one order of its keys', () => 
     connect: ['tcp:example.com:443'],
     listen: ['tcp:127.0.0.1:0', 'unix:/run/a.sock'],
   };
-  const written = { input: { b: '2', a: '1' }, threads: 2, grants, privateMemoryBytes: 8192, name: 'full' };
+  const written = {
+    input: { b: '2', a: '1' },
+    threads: 2,
+    grants,
+    privateMemoryBytes: 8192,
+    storeBytes: 4096,
+    name: 'full',
+  };
   const manifest = parseManifest(written);
   assert.deepEqual(manifest, { ...written, runtimeVersion: RUNTIME_VERSION });
   assert.equal(manifestText(manifest), manifestText(parseManifest(JSON.parse(manifestText(manifest)))));
@@ -49,7 +57,7 @@ const wrong: [what: string, value: unknown, message: RegExp][] = [
   ['an unknown key', { name: 'a', memory: 5 }, /'memory' is not known; take it out/],
   ['an unknown grant', { name: 'a', grants: { exec: [] } }, /'grants.exec' is not known/],
   ['no threads', { name: 'a', threads: 0 }, /'threads' must be at least 1/],
-  ['too many threads', { name: 'a', threads: THREADS_MAX + 1 }, /'threads' must be at most 16/],
+  ['too many threads', { name: 'a', threads: THREADS_MAX + 1 }, /'threads' must be at most 12/],
   ['half a thread', { name: 'a', threads: 1.5 }, /'threads' must be a whole number/],
   ['threads as text', { name: 'a', threads: '2' }, /'threads' must be a number/],
   ['not a number', { name: 'a', threads: Number.NaN }, /'threads' must be/],

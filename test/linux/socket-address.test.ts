@@ -22,12 +22,12 @@ const inetNtop: (family: number, from: number, into: number, length: number) => 
 
 const scratch = new Structure(64);
 
-function encode(address: SocketAddress): Uint8Array {
+function encode(address: SocketAddress): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(128).fill(0xee);
   return bytes.slice(0, encodeSocketAddress(address, bytes));
 }
 
-function decode(bytes: Uint8Array): SocketAddress | undefined {
+function decode(bytes: Uint8Array<ArrayBuffer>): SocketAddress | undefined {
   return decodeSocketAddress(bytes, bytes.length);
 }
 
@@ -37,12 +37,12 @@ function textOfLibc(family: number, bytes: Uint8Array): string {
   return Buffer.from(scratch.bytes.subarray(16, scratch.bytes.indexOf(0, 16))).toString('latin1');
 }
 
-function bytesOfLibc(family: number, text: string): Uint8Array {
+function bytesOfLibc(family: number, text: string): Uint8Array<ArrayBuffer> {
   assert.equal(inetPton(family, text, scratch.address), 1);
   return scratch.bytes.slice(0, family === AF_INET ? 4 : 16);
 }
 
-function ipv6(bytes: Uint8Array): Uint8Array {
+function ipv6(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const sockaddr = new Uint8Array(28);
   sockaddr[0] = AF_INET6;
   sockaddr.set(bytes, 8);

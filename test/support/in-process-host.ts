@@ -1,5 +1,10 @@
 import { parseGrants } from '../../src/boundary/grants.ts';
-import { boundaryBytes, type ChannelLayout, channelLayout } from '../../src/boundary/layout.ts';
+import {
+  boundaryBytes,
+  type ChannelLayout,
+  COMPLETION_BYTES,
+  channelLayout,
+} from '../../src/boundary/layout.ts';
 import { PollingLoop } from '../../src/boundary/polling-loop.ts';
 import type { Port } from '../../src/boundary/port.ts';
 import { CompletionWriter, Request, SubmissionReader } from '../../src/boundary/ring.ts';
@@ -13,7 +18,15 @@ import { check } from '../../src/linux/ffi.ts';
 import { createSealedMemory, mapShared, type SharedMapping } from '../../src/linux/memory.ts';
 import { copyOf, type HostSide, type Script } from './host-side.ts';
 
-const NO_GRANTS = parseGrants({ listen: [], connect: [], files: [], streams: [], names: false });
+const GRANTS = parseGrants({
+  listen: ['tcp:127.0.0.1:*', 'udp:127.0.0.1:*'],
+  connect: ['tcp:127.0.0.1:*', 'udp:127.0.0.1:*'],
+  files: [{ mount: '/data', access: 'read-write' }],
+  streams: ['stdin', 'stdout', 'stderr'],
+  names: true,
+});
+
+const realNow = performance.now;
 
 /** One mapping serves all hosts of a process: pages that were touched once are cheap. */
 let boundary: SharedMapping | undefined;
@@ -35,6 +48,7 @@ function sharedBoundary(): SharedMapping {
  * makes time pass instead, so that no bound is too long to be tried.
  */
 export class InProcessHost implements HostSide, Port {
+  readonly blocksInUse = 0;
   readonly words: Int32Array<SharedArrayBuffer>;
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   readonly layout: ChannelLayout = channelLayout(0);
@@ -51,7 +65,9 @@ export class InProcessHost implements HostSide, Port {
   readonly #reader: SubmissionReader;
   readonly #writer: CompletionWriter;
   readonly #request = new Request();
-  readonly #now = performance.now;
+  /** Milliseconds that pass whenever somebody looks at the clock. */
+  hurry = 0;
+  readonly #now = realNow;
   #skipped = 0;
   readonly bell: number;
 
@@ -60,7 +76,8 @@ export class InProcessHost implements HostSide, Port {
     this.words = new Int32Array(mapping.buffer);
     this.bytes = new Uint8Array(mapping.buffer);
     const { words, layout } = this;
-    this.words.fill(0, layout.completionsTaken >> 2, layout.arena >> 2);
+    const end = layout.completionRing + RING_ENTRIES * COMPLETION_BYTES;
+    this.words.fill(0, layout.completionsTaken >> 2, end >> 2);
     this.calls = new Calls(new WaitPolicy(false));
     this.port = new RingPort(mapping, layout, bell, bell, this.calls, this.calls.counters);
     this.bell = bell;
@@ -88,6 +105,7 @@ export class InProcessHost implements HostSide, Port {
       awaits: () => this.calls.waiting > 0,
       park: () => false,
       unpark: () => {},
+      rest: () => {},
       spinMicroseconds: () => 0,
       record: () => {},
       fail,
@@ -96,11 +114,15 @@ export class InProcessHost implements HostSide, Port {
     setRuntime({
       calls: this.calls,
       loop: this.#loop,
-      grants: NO_GRANTS,
+      grants: GRANTS,
       words,
+      boundaryAddress: 0,
       thread: { index: 0, count: 1 },
     });
-    performance.now = () => this.#now.call(performance) + this.#skipped;
+    performance.now = () => {
+      this.#skipped += this.hurry;
+      return this.#now.call(performance) + this.#skipped;
+    };
   }
 
   /** Makes that much time pass at once. */
@@ -123,6 +145,11 @@ export class InProcessHost implements HostSide, Port {
       this.#reader.acknowledge();
       this.script(copyOf(this.#request), this);
     }
+  }
+
+  /** Takes what was submitted without a look at it. */
+  serveSilently(): void {
+    while (this.#reader.read(this.#request)) this.#reader.acknowledge();
   }
 
   answer(id: number, result: number, extra0 = 0, extra1 = 0): void {

@@ -23,8 +23,15 @@ import type { WorkerData } from '../../src/host/worker-main.ts';
 import { encodeImage, type Image } from '../../src/image/image.ts';
 import { FAILURE_TEXT_MAX, LAUNCH_PAYLOAD_MAX, RING_ENTRIES } from '../../src/limits.ts';
 import { closeDescriptor, createEvent, futexWake, signalEvent } from '../../src/linux/events.ts';
-import { check } from '../../src/linux/ffi.ts';
-import { createSealedMemory, discardShared, mapShared, type SharedMapping } from '../../src/linux/memory.ts';
+import { addressOf, check, viewOf } from '../../src/linux/ffi.ts';
+import {
+  createSealedMemory,
+  discardShared,
+  mapDescriptor,
+  mapShared,
+  type SharedMapping,
+  unmap,
+} from '../../src/linux/memory.ts';
 import { copyOf, type HostSide, type Script } from './host-side.ts';
 
 /** How an enclave's process ended, and what it left on the control page. */
@@ -42,6 +49,8 @@ export interface LyingHostOptions {
   readonly strategy?: Strategy;
   /** Gives the memory of the boundary: sealed and of the right size unless told. */
   readonly memory?: (bytes: number) => number;
+  /** Gives the memory of the store, likewise. */
+  readonly storeMemory?: (bytes: number) => number;
   /** What else the process is told of its start. */
   readonly boot?: Partial<Boot>;
   /** Spoils the boundary when everything is in place, before the process starts. */
@@ -68,11 +77,15 @@ export class LyingHost implements HostSide, AsyncDisposable {
   readonly outcomeBell: number;
   readonly hostBell: number;
   readonly enclaveBell: number;
+  /** The store of the enclave, as its host sees it; empty unless the image asks for one. */
+  readonly store: Uint8Array = new Uint8Array(0);
   readonly ended: Promise<Ending>;
   readonly #image: Image;
   readonly #child: ChildProcess;
   readonly #reader: SubmissionReader;
   readonly #writer: CompletionWriter;
+  /** Answers that found the ring full. */
+  readonly #waiting: [number, number, number, number][] = [];
   readonly #stopWorker = new Int32Array(new SharedArrayBuffer(4));
   #launcher: Launcher | undefined;
   #worker: Worker | undefined;
@@ -120,17 +133,28 @@ export class LyingHost implements HostSide, AsyncDisposable {
     options.spoil?.(this);
     const boot: Boot = {
       channels: 1,
+      pinnedBytes: 0,
       measurement: image.measurement,
       strategy: options.strategy ?? 'exitless',
+      host: process.pid,
       exitNanoseconds: 0,
+      directories: [],
       services: undefined,
       ...options.boot,
     };
+    const bells = [this.outcomeBell, this.hostBell, this.enclaveBell];
+    const { storeBytes } = image.manifest;
+    const createStore = options.storeMemory ?? ((size) => createSealedMemory('lies-store', size));
+    const store = storeBytes === 0 ? [] : [createStore(storeBytes)];
+    if (store[0] !== undefined) {
+      this.store = new Uint8Array(viewOf(mapDescriptor(store[0], storeBytes, 0), storeBytes));
+    }
     this.#child = spawn(process.execPath, ['--no-warnings', ENCLAVE, JSON.stringify(boot)], {
-      stdio: ['ignore', 'ignore', 'ignore', memory, ...[this.outcomeBell, this.hostBell, this.enclaveBell]],
+      stdio: ['ignore', 'ignore', 'ignore', memory, ...bells, ...store],
       env: {},
       cwd: '/',
     });
+    for (const descriptor of store) closeDescriptor(descriptor);
     this.ended = this.#watchEnd(memory);
     if (options.honest === true) this.startWorker();
     else void this.#serve();
@@ -173,6 +197,7 @@ export class LyingHost implements HostSide, AsyncDisposable {
         this.#reader.acknowledge();
         this.#script(copyOf(request), this);
       }
+      this.#flush();
       await setImmediate();
     }
   }
@@ -183,9 +208,20 @@ export class LyingHost implements HostSide, AsyncDisposable {
   }
 
   answer(id: number, result: number, extra0 = 0, extra1 = 0): void {
-    if (!this.#writer.hasRoom()) throw new Error('the enclave takes no completions');
+    if (this.#waiting.length > 0 || !this.#writer.hasRoom()) this.#waiting.push([id, result, extra0, extra1]);
+    else this.answerBlindly(id, result, extra0, extra1);
+  }
+
+  /** The same, where what the enclave says of its reading was spoiled: entries that were not read are overwritten. */
+  answerBlindly(id: number, result: number, extra0 = 0, extra1 = 0): void {
     this.#writer.write(id, result, extra0, extra1);
     this.wake();
+  }
+
+  #flush(): void {
+    while (this.#waiting.length > 0 && this.#writer.hasRoom()) {
+      this.answerBlindly(...(this.#waiting.shift() as [number, number, number, number]));
+    }
   }
 
   /** Wakes the enclave thread in every way that there is, whether it sleeps or not. */
@@ -210,6 +246,7 @@ export class LyingHost implements HostSide, AsyncDisposable {
     const launcher = new Launcher(
       this.boundary.buffer,
       [new LaunchChannel(this.boundary, this.layout, this.enclaveBell)],
+      1,
       this.outcomeBell,
       () => new EnclaveError('SGXIO_ENCLAVE_FAILED', 'the thread died'),
     );
@@ -237,6 +274,7 @@ export class LyingHost implements HostSide, AsyncDisposable {
       services: undefined,
       stop: this.#stopWorker,
       journal: new Journal().buffer,
+      directories: [],
     };
     this.#worker = new Worker(WORKER, { workerData: data });
     this.#worker.unref();
@@ -244,12 +282,16 @@ export class LyingHost implements HostSide, AsyncDisposable {
 
   /** Ends the worker in the middle of whatever it does. */
   async terminateWorker(): Promise<void> {
-    await this.#worker?.terminate();
+    const ended = this.#worker?.terminate();
+    // A thread that sleeps in the kernel ends only when it comes back.
+    signalEvent(this.hostBell);
+    await ended;
     this.#worker = undefined;
   }
 
   async #endWorker(): Promise<void> {
     if (this.#worker === undefined) return;
+    this.#worker.ref();
     const end = new Promise((resolve) => this.#worker?.once('exit', resolve));
     Atomics.store(this.#stopWorker, 0, 1);
     signalEvent(this.hostBell);
@@ -271,5 +313,6 @@ export class LyingHost implements HostSide, AsyncDisposable {
     await this.#endWorker();
     for (const bell of [this.outcomeBell, this.hostBell, this.enclaveBell]) closeDescriptor(bell);
     discardShared(this.boundary);
+    if (this.store.length > 0) unmap(addressOf(this.store), this.store.length);
   }
 }

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 
 /** What a {@link Mutator}'s thread is told. */
@@ -7,7 +8,7 @@ export interface Mutations {
   readonly offsets: readonly number[];
   /** What to write into each in turn. */
   readonly values: readonly number[];
-  /** Not zero: end. The second word counts the rounds. */
+  /** The first word, not zero: end. The second, not zero: it has begun. */
   readonly control: Int32Array<SharedArrayBuffer>;
 }
 
@@ -22,12 +23,13 @@ export class Mutator implements AsyncDisposable {
     this.#worker.unref();
   }
 
-  /** Rounds that the thread has made. */
-  get rounds(): number {
-    return Atomics.load(this.#control, 1);
+  /** Resolves once the thread writes. */
+  async begun(): Promise<void> {
+    while (Atomics.load(this.#control, 1) === 0) await setImmediate();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#worker.ref();
     const end = new Promise((resolve) => this.#worker.once('exit', resolve));
     Atomics.store(this.#control, 0, 1);
     await end;

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, MemoryError } from '../../errors.ts';
-import { MINIMUM_CACHE_FRAMES, PAGE_BYTES } from '../../limits.ts';
-import type { AesGcm, KeyBytes, MappedMemory } from '../../linux/openssl.ts';
+import { MINIMUM_CACHE_FRAMES, PAGE_BYTES, SEALS_PER_KEY } from '../../limits.ts';
+import { type AesGcm, createAesGcm, type KeyBytes, type MappedMemory } from '../../linux/openssl.ts';
 import { Allocator, type Block } from './allocator.ts';
 import { type MemoryCounters, readCounters } from './counters.ts';
 import { Mark } from './frame-table.ts';
@@ -56,6 +56,7 @@ export class SecureHeap implements Disposable {
     layout.quantities[Quantity.tablePages] = tablePages;
     layout.words[Word.policy] = POLICIES.indexOf(options.policy ?? DEFAULT_POLICY);
     layout.words[Word.keyBytes] = options.keyBytes ?? 16;
+    layout.quantities[Quantity.sealsPerKey] = options.sealsPerKey ?? SEALS_PER_KEY;
     drawMasterKey(layout);
     const heap = new SecureHeap(memory, layout, store, options);
     heap.cache.format(frames);
@@ -67,7 +68,11 @@ export class SecureHeap implements Disposable {
    * The heap that another thread made in `memory` and shares, over this thread's view of the same store. Pointers and
    * containers belong to the thread that made them; addresses may be handed on.
    */
-  static attach(memory: MappedMemory, store: BackingStore, options: HeapOptions = {}): SecureHeap {
+  static attach(
+    memory: MappedMemory,
+    store: BackingStore,
+    options: Pick<HeapOptions, 'cipher'> = {},
+  ): SecureHeap {
     const layout = layOut(memory, store.bytes);
     if (layout.quantities[Quantity.storeBytes] !== store.bytes) {
       throw new InvalidArgumentError('there is no heap over a store of that size in this memory');
@@ -77,13 +82,20 @@ export class SecureHeap implements Disposable {
     return heap;
   }
 
-  private constructor(memory: MappedMemory, layout: Layout, store: BackingStore, options: HeapOptions) {
+  private constructor(
+    memory: MappedMemory,
+    layout: Layout,
+    store: BackingStore,
+    options: Pick<HeapOptions, 'cipher'>,
+  ) {
     const keyBytes = layout.words[Word.keyBytes] as KeyBytes;
+    const sealsPerKey = layout.quantities[Quantity.sealsPerKey]!;
+    const cipher = options.cipher ?? createAesGcm;
     this.#layout = layout;
     this.#words = layout.words;
     this.bytes = layout.quantities[Quantity.dataPages]! * PAGE_BYTES;
     this.cache = new PageCache(memory, layout, {
-      sealer: new PageSealer(memory, layout, { ...options, keyBytes }),
+      sealer: new PageSealer(memory, layout, { keyBytes, sealsPerKey, cipher }),
       policy: createPolicy(POLICIES[layout.words[Word.policy]!]!, layout),
       store,
     });
@@ -125,7 +137,7 @@ export class SecureHeap implements Disposable {
   /** Frees a block. Pointers of this thread to it are unlinked; whoever uses one afterwards gets an error. */
   free(pointer: SecurePointer): void {
     this.#exclusively(() => {
-      this.verify(pointer.address, pointer.generation);
+      this.#check(pointer.address, pointer.generation);
       this.#unlinkBlock(pointer);
       this.#allocator.free(pointer.address);
     });
@@ -133,9 +145,11 @@ export class SecureHeap implements Disposable {
 
   /** A block with the same content and another length; it may move. The old pointer is of no use afterwards. */
   realloc(pointer: SecurePointer, bytes: number): SecurePointer {
-    this.#exclusively(() => this.verify(pointer.address, pointer.generation));
-    this.#unlinkBlock(pointer);
-    const resized = this.#exclusively(() => this.#allocator.resize(pointer.address, bytes));
+    const resized = this.#exclusively(() => {
+      this.#check(pointer.address, pointer.generation);
+      this.#unlinkBlock(pointer);
+      return this.#allocator.resize(pointer.address, bytes);
+    });
     if (resized !== undefined) return new SecurePointer(this, { ...resized, sparse: pointer.sparse });
     const moved = this.alloc(bytes, { sparse: pointer.sparse });
     pointer.copy(0, moved, 0, Math.min(pointer.length, bytes));
@@ -155,12 +169,7 @@ export class SecureHeap implements Disposable {
   }
 
   verify(address: number, generation: number): void {
-    const block = this.#allocator.find(address);
-    if (block.generation === generation) return;
-    throw new MemoryError(
-      'SGXIO_MEMORY_MISUSE',
-      `the block at ${address} was freed; its place is another's now`,
-    );
+    this.#exclusively(() => this.#check(address, generation));
   }
 
   /** Keeps the pages of a range in their frames until the result is disposed of. */
@@ -207,7 +216,7 @@ export class SecureHeap implements Disposable {
     return readCounters(this.#layout);
   }
 
-  /** Frees the ciphers of this thread. The heap's memory is its owner's to wipe or unmap. */
+  /** Frees the ciphers of this thread and closes its store. The heap's memory is its owner's to wipe or unmap. */
   close(): void {
     this.cache.close();
   }
@@ -218,6 +227,14 @@ export class SecureHeap implements Disposable {
 
   #find(address: number): Block {
     return this.#exclusively(() => this.#allocator.find(address));
+  }
+
+  #check(address: number, generation: number): void {
+    if (this.#allocator.find(address).generation === generation) return;
+    throw new MemoryError(
+      'SGXIO_MEMORY_MISUSE',
+      `the block at ${address} was freed or resized; this pointer is to what was there before`,
+    );
   }
 
   #unlinkBlock(pointer: SecurePointer): void {

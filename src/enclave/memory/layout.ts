@@ -45,6 +45,7 @@ export const Quantity = {
   touchedPages: 3,
   usedBytes: 4,
   blocks: 5,
+  sealsPerKey: 6,
   counters: 8,
 } as const;
 

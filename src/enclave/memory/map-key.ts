@@ -41,7 +41,10 @@ export const KEY_CODECS: { readonly [K in keyof MapKeys]: KeyCodec<MapKeys[K]> }
   bytes: { encode: (key) => key, decode: (bytes) => bytes },
 };
 
-const bits = new Uint32Array(numberScratch.buffer);
+const numberWords = new Int32Array(3);
+const numberInWords = new Float64Array(1);
+const bitsOfNumber = new Int32Array(numberInWords.buffer);
+const FINAL_ROUNDS = 3;
 
 /**
  * HalfSipHash-1-3 (Aumasson and Bernstein) under a secret of its own. Which pages a map touches can be seen from
@@ -50,10 +53,7 @@ const bits = new Uint32Array(numberScratch.buffer);
 export class KeyHash {
   readonly #first: number;
   readonly #second: number;
-  #v0 = 0;
-  #v1 = 0;
-  #v2 = 0;
-  #v3 = 0;
+  #words = new Int32Array(16);
 
   constructor() {
     const secret = randomFillSync(new Int32Array(2));
@@ -63,60 +63,45 @@ export class KeyHash {
 
   /** An unsigned 32-bit number; never 0. */
   ofBytes(bytes: Uint8Array): number {
-    this.#begin();
-    const whole = bytes.length & ~3;
-    for (let at = 0; at < whole; at += 4) {
-      this.#word(bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24));
-    }
-    let last = bytes.length << 24;
-    for (let at = whole; at < bytes.length; at++) last |= bytes[at]! << (8 * (at - whole));
-    return this.#end(last);
+    const count = (bytes.length >> 2) + 1;
+    if (count > this.#words.length) this.#words = new Int32Array(count * 2);
+    const padded = new Uint8Array(this.#words.buffer, 0, count * 4);
+    padded.set(bytes);
+    padded.fill(0, bytes.length);
+    padded[count * 4 - 1] = bytes.length;
+    return this.#mix(this.#words, count);
   }
 
   /** As `ofBytes` of the number's eight bytes. */
   ofNumber(key: number): number {
-    numberScratch[0] = key;
-    this.#begin();
-    this.#word(bits[0]! | 0);
-    this.#word(bits[1]! | 0);
-    return this.#end(8 << 24);
+    numberInWords[0] = key;
+    numberWords[0] = bitsOfNumber[0]!;
+    numberWords[1] = bitsOfNumber[1]!;
+    numberWords[2] = 8 << 24;
+    return this.#mix(numberWords, 3);
   }
 
-  #begin(): void {
-    this.#v0 = this.#first;
-    this.#v1 = this.#second;
-    this.#v2 = this.#first ^ 0x6c796765;
-    this.#v3 = this.#second ^ 0x74656462;
-  }
-
-  #word(word: number): void {
-    this.#v3 ^= word;
-    this.#round();
-    this.#v0 ^= word;
-  }
-
-  #end(last: number): number {
-    this.#word(last);
-    this.#v2 ^= 0xff;
-    this.#round();
-    this.#round();
-    this.#round();
-    return (this.#v1 ^ this.#v3) >>> 0 || 1;
-  }
-
-  #round(): void {
-    let v0 = (this.#v0 + this.#v1) | 0;
-    let v1 = ((this.#v1 << 5) | (this.#v1 >>> 27)) ^ v0;
-    v0 = (v0 << 16) | (v0 >>> 16);
-    let v2 = (this.#v2 + this.#v3) | 0;
-    let v3 = ((this.#v3 << 8) | (this.#v3 >>> 24)) ^ v2;
-    v0 = (v0 + v3) | 0;
-    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
-    v2 = (v2 + v1) | 0;
-    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
-    this.#v0 = v0;
-    this.#v1 = v1;
-    this.#v2 = (v2 << 16) | (v2 >>> 16);
-    this.#v3 = v3;
+  #mix(words: Int32Array, count: number): number {
+    let v0 = this.#first;
+    let v1 = this.#second;
+    let v2 = this.#first ^ 0x6c796765;
+    let v3 = this.#second ^ 0x74656462;
+    for (let index = 0; index < count + FINAL_ROUNDS; index++) {
+      const word = index < count ? words[index]! : 0;
+      if (index === count) v2 ^= 0xff;
+      v3 ^= word;
+      v0 = (v0 + v1) | 0;
+      v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
+      v0 = (v0 << 16) | (v0 >>> 16);
+      v2 = (v2 + v3) | 0;
+      v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
+      v0 = (v0 + v3) | 0;
+      v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
+      v2 = (v2 + v1) | 0;
+      v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
+      v2 = (v2 << 16) | (v2 >>> 16);
+      v0 ^= word;
+    }
+    return (v1 ^ v3) >>> 0 || 1;
   }
 }

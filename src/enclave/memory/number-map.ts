@@ -11,7 +11,7 @@ const MOST_FULL = 0.75;
 /**
  * A hash table of numbers to values of a fixed width, in secure memory: one block of slots, each a key and its value,
  * with open addressing and linear probing (Knuth, 6.4: algorithm L, and R for deletion). A look-up touches one page
- * nearly always. A slot whose key is +0 is empty; the key 0 is stored as -0.
+ * nearly always. A slot whose key is 0 is empty, as all are at first; the key 0 is stored as NaN, which is no key.
  */
 export class SecureNumberMap implements Disposable {
   readonly valueBytes: number;
@@ -95,8 +95,8 @@ export class SecureNumberMap implements Disposable {
     // Later entries of the run move up unless that would put them before their own place.
     for (let slot = (hole + 1) & this.#mask; ; slot = (slot + 1) & this.#mask) {
       const stored = this.#slots.getFloat64(slot * this.#slotBytes);
-      if (Object.is(stored, 0)) break;
-      const home = this.#hash.ofNumber(stored) & this.#mask;
+      if (stored === 0) break;
+      const home = this.#homeOf(stored);
       if (((slot - home) & this.#mask) < ((slot - hole) & this.#mask)) continue;
       this.#slots.copy(slot * this.#slotBytes, this.#slots, hole * this.#slotBytes, this.#slotBytes);
       hole = slot;
@@ -110,7 +110,7 @@ export class SecureNumberMap implements Disposable {
   *entries(): Generator<[key: number, offset: number]> {
     for (let slot = 0; slot <= this.#mask; slot++) {
       const stored = this.#slots.getFloat64(slot * this.#slotBytes);
-      if (!Object.is(stored, 0)) yield [stored === 0 ? 0 : stored, slot * this.#slotBytes + KEY_BYTES];
+      if (stored !== 0) yield [Number.isNaN(stored) ? 0 : stored, slot * this.#slotBytes + KEY_BYTES];
     }
   }
 
@@ -134,11 +134,16 @@ export class SecureNumberMap implements Disposable {
   /** The slot of a key, or, inverted, the empty one where it would go. */
   #probe(stored: number): number {
     const bytes = this.#slotBytes;
-    for (let slot = this.#hash.ofNumber(stored) & this.#mask; ; slot = (slot + 1) & this.#mask) {
+    const zero = Number.isNaN(stored);
+    for (let slot = this.#homeOf(stored); ; slot = (slot + 1) & this.#mask) {
       const there = this.#slots.getFloat64(slot * bytes);
-      if (there === stored && !Object.is(there, 0)) return slot;
-      if (Object.is(there, 0)) return ~slot;
+      if (there === stored || (zero && Number.isNaN(there))) return slot;
+      if (there === 0) return ~slot;
     }
+  }
+
+  #homeOf(stored: number): number {
+    return this.#hash.ofNumber(Number.isNaN(stored) ? 0 : stored) & this.#mask;
   }
 
   #grow(): void {
@@ -148,7 +153,7 @@ export class SecureNumberMap implements Disposable {
     this.#mask = slots * 2 - 1;
     for (let slot = 0; slot < slots; slot++) {
       const stored = old.getFloat64(slot * this.#slotBytes);
-      if (Object.is(stored, 0)) continue;
+      if (stored === 0) continue;
       const to = ~this.#probe(stored) * this.#slotBytes;
       old.copy(slot * this.#slotBytes, this.#slots, to, this.#slotBytes);
     }
@@ -157,5 +162,5 @@ export class SecureNumberMap implements Disposable {
 }
 
 function storedKey(key: number): number {
-  return canonicalNumber(key) === 0 ? -0 : key;
+  return canonicalNumber(key) === 0 ? Number.NaN : key;
 }

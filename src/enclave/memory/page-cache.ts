@@ -220,6 +220,7 @@ export class PageCache {
 
   close(): void {
     this.#sealer.close();
+    this.#store.close?.();
   }
 
   #locked<T>(work: () => T): T {
@@ -235,8 +236,10 @@ export class PageCache {
 
   #hit(frame: number): void {
     this.#counters[Counter.hits]! += 1;
-    this.#policy.touch(frame);
-    if ((this.#marks[frame]! & Mark.ahead) !== 0) {
+    if ((this.#marks[frame]! & Mark.ahead) === 0) {
+      this.#policy.touch(frame);
+    } else {
+      // The first use of a page that was read ahead is what would have brought it in: not a reason to keep it.
       this.#marks[frame]! &= ~Mark.ahead;
       this.#counters[Counter.readAheadHits]! += 1;
     }

@@ -1,6 +1,6 @@
 import { hkdfSync, randomFillSync } from 'node:crypto';
-import { PAGE_BYTES, SEALS_PER_KEY, SUB_PAGE_BYTES, TAG_BYTES } from '../../limits.ts';
-import { type AesGcm, createAesGcm, type KeyBytes, type MappedMemory } from '../../linux/openssl.ts';
+import { PAGE_BYTES, SUB_PAGE_BYTES, TAG_BYTES } from '../../limits.ts';
+import type { AesGcm, KeyBytes, MappedMemory } from '../../linux/openssl.ts';
 
 /** Where a heap keeps the secrets of its sealing. All of it is private memory, shared by the heap's threads. */
 export interface SealingState {
@@ -14,8 +14,8 @@ export interface SealingState {
 
 export interface SealingOptions {
   readonly keyBytes: KeyBytes;
-  readonly sealsPerKey?: number;
-  readonly cipher?: (memory: MappedMemory, keyBytes: KeyBytes) => AesGcm;
+  readonly sealsPerKey: number;
+  readonly cipher: (memory: MappedMemory, keyBytes: KeyBytes) => AesGcm;
 }
 
 /** The largest version that a page's entry holds beside one bit for its form. */
@@ -42,7 +42,6 @@ export class PageSealer {
   readonly #memory: MappedMemory;
   readonly #state: SealingState;
   readonly #options: SealingOptions;
-  readonly #sealsPerKey: number;
   readonly #nonceAt: number;
   readonly #nonce: Uint32Array<ArrayBuffer>;
   readonly #current: AesGcm;
@@ -55,7 +54,6 @@ export class PageSealer {
     this.#memory = memory;
     this.#state = state;
     this.#options = options;
-    this.#sealsPerKey = options.sealsPerKey ?? SEALS_PER_KEY;
     this.#nonceAt = state.scratch.byteOffset + 32;
     this.#nonce = new Uint32Array(memory.buffer, this.#nonceAt, 3);
     this.#current = this.#createCipher();
@@ -126,7 +124,7 @@ export class PageSealer {
   }
 
   #cipherOf(version: number): AesGcm {
-    const generation = Math.floor(version / this.#sealsPerKey);
+    const generation = Math.floor(version / this.#options.sealsPerKey);
     if (generation === this.#currentGeneration) return this.#current;
     if (generation > this.#currentGeneration) {
       this.#useKey(this.#current, generation);
@@ -140,7 +138,7 @@ export class PageSealer {
   }
 
   #createCipher(): AesGcm {
-    return (this.#options.cipher ?? createAesGcm)(this.#memory, this.#options.keyBytes);
+    return this.#options.cipher(this.#memory, this.#options.keyBytes);
   }
 
   #useKey(cipher: AesGcm, generation: number): void {

@@ -1,6 +1,4 @@
 import { InvalidArgumentError } from '../../errors.ts';
-import { STORE_SLOT_BYTES } from '../../limits.ts';
-import { addressOf } from '../../linux/ffi.ts';
 import { copyMemory } from '../../linux/memory.ts';
 import type { MappedMemory } from '../../linux/openssl.ts';
 
@@ -22,68 +20,59 @@ export interface BackingStore {
   readonly batch: number;
   load(transfers: readonly Transfer[], count: number): void;
   save(transfers: readonly Transfer[], count: number): void;
+  close?(): void;
 }
 
-/** The extent with this number, made when first asked for; the same memory for every thread that asks. */
-export type ExtentSource = (index: number) => Uint8Array<SharedArrayBuffer>;
+/**
+ * Memory that the host reads and writes as it likes. It is named by its address alone, so that nothing but a copy
+ * can touch it, and so that it may be longer than any typed array.
+ */
+export interface UntrustedMemory {
+  readonly address: number;
+  readonly bytes: number;
+}
 
-/** A store in untrusted shared memory that grows by extents as pages are saved. */
+/** A store in untrusted shared memory, all of it mapped; what was never written takes no memory of the machine. */
 export class SharedMemoryStore implements BackingStore {
   readonly bytes: number;
   readonly batch = 1;
   readonly #privateAddress: number;
-  readonly #usable: number;
-  readonly #source: ExtentSource;
-  readonly #extents: Uint8Array<SharedArrayBuffer>[] = [];
-  readonly #addresses: number[] = [];
+  readonly #store: UntrustedMemory;
 
-  constructor(memory: MappedMemory, bytes: number, extentBytes: number, source: ExtentSource) {
-    if (extentBytes < STORE_SLOT_BYTES) {
-      throw new InvalidArgumentError(`an extent holds at least one slot of ${STORE_SLOT_BYTES} bytes`);
-    }
-    this.bytes = bytes;
+  constructor(memory: MappedMemory, store: UntrustedMemory) {
+    this.bytes = store.bytes;
     this.#privateAddress = memory.address;
-    this.#usable = extentBytes - (extentBytes % STORE_SLOT_BYTES);
-    this.#source = source;
+    this.#store = store;
   }
 
   load(transfers: readonly Transfer[], count: number): void {
     for (let index = 0; index < count; index++) {
       const { position, offset, bytes } = transfers[index]!;
-      copyMemory(this.#privateAddress + offset, this.#addressOf(position), bytes);
+      copyMemory(this.#privateAddress + offset, this.#addressOf(position, bytes), bytes);
     }
   }
 
   save(transfers: readonly Transfer[], count: number): void {
     for (let index = 0; index < count; index++) {
       const { position, offset, bytes } = transfers[index]!;
-      copyMemory(this.#addressOf(position), this.#privateAddress + offset, bytes);
+      copyMemory(this.#addressOf(position, bytes), this.#privateAddress + offset, bytes);
     }
   }
 
-  #addressOf(position: number): number {
-    const extent = Math.floor(position / this.#usable);
-    return (this.#addresses[extent] ?? this.#add(extent)) + (position - extent * this.#usable);
-  }
-
-  #add(index: number): number {
-    const extent = this.#source(index);
-    if (extent.byteLength < this.#usable) {
-      throw new InvalidArgumentError(`extent ${index} has ${extent.byteLength} bytes, not ${this.#usable}`);
-    }
-    this.#extents[index] = extent;
-    this.#addresses[index] = addressOf(extent);
-    return this.#addresses[index];
+  #addressOf(position: number, bytes: number): number {
+    if (position >= 0 && position + bytes <= this.bytes) return this.#store.address + position;
+    throw new InvalidArgumentError(`${bytes} bytes at ${position} lie outside a store of ${this.bytes}`);
   }
 }
 
 /**
- * A file of the host, as reads and writes at positions. Each call moves `count` pieces and returns when all are
- * done; a read past the end leaves the rest of its buffer as it is. Buffers are private memory.
+ * A file of the host, as reads and writes at positions. Each call moves all pieces and returns when they are done;
+ * a read past the end leaves the rest of its buffer as it is. Buffers are private memory.
  */
 export interface PositionalFile {
   read(buffers: readonly Uint8Array<ArrayBuffer>[], positions: readonly number[]): void;
   write(buffers: readonly Uint8Array<ArrayBuffer>[], positions: readonly number[]): void;
+  close?(): void;
 }
 
 /** A store in a file. It is written in batches because each call has a cost of its own. */
@@ -117,5 +106,9 @@ export class FileStore implements BackingStore {
       pieces.map(({ offset, bytes }) => new Uint8Array(this.#memory, offset, bytes)),
       pieces.map(({ position }) => position),
     );
+  }
+
+  close(): void {
+    this.#file.close?.();
   }
 }

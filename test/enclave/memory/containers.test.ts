@@ -92,6 +92,24 @@ describe('SecureArray', () => {
     assert.throws(() => new SecureArray(heap, 'u8', -1), outside);
   });
 
+  it('takes hints, and is itself again afterwards', () => {
+    using heap = smallHeap();
+    using array = new SecureArray(heap, 'u32', 20_000, { sparse: true });
+    for (let index = 0; index < array.length; index += 100) array.set(index, index);
+    array.unlink();
+    array.dontNeed(0, array.length);
+    const { majorFaults } = heap.counters();
+    array.willNeed(1024, 3072);
+    assert.equal(array.get(2000), 2000);
+    assert.equal(heap.counters().majorFaults, majorFaults);
+    array.unlink();
+    const piece = new Uint32Array(1);
+    array.read(9000, piece);
+    assert.equal(piece[0], 9000);
+    assert.ok(heap.counters().directReads > 0);
+    assert.throws(() => array.willNeed(0, 20_001), outside);
+  });
+
   it('frees its memory at the end of its scope, and pins one page until then', () => {
     using heap = smallHeap();
     const { usedBytes } = heap.counters();

@@ -23,7 +23,11 @@ function createSealer(sealsPerKey: number): {
   drawMasterKey(state);
   const bytes = new Uint8Array(memory.buffer);
   for (let index = 0; index < 4096; index++) bytes[INPUT + index] = index * 7;
-  return { sealer: new PageSealer(memory, state, { keyBytes: 16, sealsPerKey }), state, bytes };
+  return {
+    sealer: new PageSealer(memory, state, { keyBytes: 16, sealsPerKey, cipher: createAesGcm }),
+    state,
+    bytes,
+  };
 }
 
 /** Notes each key with each nonce that is used to seal. */

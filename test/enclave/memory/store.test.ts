@@ -6,7 +6,7 @@ import { describe, it } from 'node:test';
 import { SecureHeap } from '../../../src/enclave/memory/heap.ts';
 import { privateBytesFor } from '../../../src/enclave/memory/layout.ts';
 import { FileStore, type PositionalFile, SharedMemoryStore } from '../../../src/enclave/memory/store.ts';
-import { MEBIBYTE, ordinaryMemory, sharedExtents } from './support.ts';
+import { MEBIBYTE, ordinaryMemory, untrustedMemory } from './support.ts';
 
 const GIBIBYTE = 2 ** 30;
 
@@ -74,27 +74,22 @@ describe('a store in a file', () => {
 });
 
 describe('a store in shared memory', () => {
-  it('grows by extents as pages are saved', () => {
-    const bytes = 64 * MEBIBYTE;
-    const memory = ordinaryMemory(privateBytesFor(16, bytes));
-    const { extents, source } = sharedExtents(MEBIBYTE);
-    using heap = SecureHeap.create(memory, new SharedMemoryStore(memory, bytes, MEBIBYTE, source), {
-      frames: 16,
-    });
-    const block = heap.alloc(60 * MEBIBYTE);
-    assert.ok(Object.keys(extents).length <= 3, 'the headers at its two ends, and a table');
-    for (let page = 0; page < 40; page++) block.setUint8(30 * MEBIBYTE + page * 4096, page);
-    assert.ok(Object.keys(extents).length <= 4);
-    for (let page = 0; page < 40; page++) assert.equal(block.getUint8(30 * MEBIBYTE + page * 4096), page);
+  it('keeps every page of a heap that is larger than the cache', () => {
+    const memory = ordinaryMemory(privateBytesFor(16, 4 * MEBIBYTE));
+    const untrusted = untrustedMemory(new SharedArrayBuffer(4 * MEBIBYTE));
+    using heap = SecureHeap.create(memory, new SharedMemoryStore(memory, untrusted), { frames: 16 });
+    const block = heap.alloc(3 * MEBIBYTE);
+    for (let page = 0; page < 768; page++) block.setFloat64(page * 4096, page);
+    for (let page = 0; page < 768; page++) assert.equal(block.getFloat64(page * 4096), page);
   });
 
-  it('refuses extents that are too small', () => {
-    const memory = ordinaryMemory(privateBytesFor(8, MEBIBYTE));
-    const invalid = { code: 'SGXIO_INVALID_ARGUMENT' };
-    assert.throws(() => new SharedMemoryStore(memory, MEBIBYTE, 1000, sharedExtents(1000).source), invalid);
-    const store = new SharedMemoryStore(memory, MEBIBYTE, MEBIBYTE, sharedExtents(8192).source);
-    using heap = SecureHeap.create(memory, store, { frames: 8 });
-    const block = heap.alloc(20 * 4096);
-    assert.throws(() => block.fill(1), invalid);
+  it('refuses a place outside it', () => {
+    const memory = ordinaryMemory(MEBIBYTE);
+    const store = new SharedMemoryStore(memory, untrustedMemory(new SharedArrayBuffer(8192)));
+    for (const position of [-1, 8193 - 4112, 2 ** 40, Number.NaN]) {
+      const transfers = [{ position, offset: 0, bytes: 4112 }];
+      assert.throws(() => store.load(transfers, 1), { code: 'SGXIO_INVALID_ARGUMENT' });
+      assert.throws(() => store.save(transfers, 1), { code: 'SGXIO_INVALID_ARGUMENT' });
+    }
   });
 });

@@ -1,6 +1,11 @@
 import { type HeapOptions, SecureHeap } from '../../../src/enclave/memory/heap.ts';
 import { privateBytesFor } from '../../../src/enclave/memory/layout.ts';
-import { type BackingStore, SharedMemoryStore, type Transfer } from '../../../src/enclave/memory/store.ts';
+import {
+  type BackingStore,
+  SharedMemoryStore,
+  type Transfer,
+  type UntrustedMemory,
+} from '../../../src/enclave/memory/store.ts';
 import { addressOf } from '../../../src/linux/ffi.ts';
 import type { MappedMemory } from '../../../src/linux/openssl.ts';
 
@@ -11,16 +16,11 @@ export function ordinaryMemory(bytes: number): MappedMemory {
   return { address: addressOf(new Uint8Array(buffer)), buffer };
 }
 
-export function sharedExtents(extentBytes: number): {
-  extents: Uint8Array<SharedArrayBuffer>[];
-  source: (index: number) => Uint8Array<SharedArrayBuffer>;
-} {
-  const extents: Uint8Array<SharedArrayBuffer>[] = [];
-  const source = (index: number) => {
-    extents[index] ??= new Uint8Array(new SharedArrayBuffer(extentBytes));
-    return extents[index];
-  };
-  return { extents, source };
+/** Memory that a host could read and write; it lasts as long as what is returned. */
+export function untrustedMemory(
+  buffer: SharedArrayBuffer,
+): UntrustedMemory & { readonly buffer: SharedArrayBuffer } {
+  return { address: addressOf(new Uint8Array(buffer)), bytes: buffer.byteLength, buffer };
 }
 
 /** A heap over shared memory, with what a hostile host would see of it. */
@@ -30,9 +30,8 @@ export function createHeap(
   options: HeapOptions = {},
 ): { heap: SecureHeap; store: HostileStore; memory: MappedMemory } {
   const memory = ordinaryMemory(privateBytesFor(frames, storeBytes));
-  const extentBytes = MEBIBYTE;
-  const { source } = sharedExtents(extentBytes);
-  const store = new HostileStore(memory, new SharedMemoryStore(memory, storeBytes, extentBytes, source));
+  const untrusted = untrustedMemory(new SharedArrayBuffer(storeBytes));
+  const store = new HostileStore(memory, new SharedMemoryStore(memory, untrusted));
   return { heap: SecureHeap.create(memory, store, { frames, ...options }), store, memory };
 }
 

@@ -7,7 +7,7 @@ import { privateBytesFor } from '../../../src/enclave/memory/layout.ts';
 import { POLICIES } from '../../../src/enclave/memory/policy.ts';
 import { SharedMemoryStore } from '../../../src/enclave/memory/store.ts';
 import { createSecretMemory, hasSecretMemory, unmap } from '../../../src/linux/memory.ts';
-import { MEBIBYTE, ordinaryMemory } from './support.ts';
+import { MEBIBYTE, ordinaryMemory, untrustedMemory } from './support.ts';
 import type { ThreadTask } from './threads.worker.ts';
 
 const STORE_BYTES = 4 * MEBIBYTE;
@@ -26,13 +26,8 @@ describe('threads of one enclave', () => {
     it(`work in one heap at once, each finding what it wrote (${policy})`, async () => {
       const bytes = privateBytesFor(24, STORE_BYTES);
       const memory = hasSecretMemory() ? createSecretMemory(bytes) : ordinaryMemory(bytes);
-      const extents = Array.from({ length: 5 }, () => new SharedArrayBuffer(MEBIBYTE));
-      const store = new SharedMemoryStore(
-        memory,
-        STORE_BYTES,
-        MEBIBYTE,
-        (index) => new Uint8Array(extents[index]!),
-      );
+      const storeBuffer = new SharedArrayBuffer(STORE_BYTES);
+      const store = new SharedMemoryStore(memory, untrustedMemory(storeBuffer));
       const heap = SecureHeap.create(memory, store, { frames: 24, policy });
       const shared = heap.alloc(20 * 4096);
       const { usedBytes } = heap.counters();
@@ -40,8 +35,7 @@ describe('threads of one enclave', () => {
       const tasks = Array.from({ length: THREADS }, (_, seed) => ({
         address: memory.address,
         bytes,
-        storeBytes: STORE_BYTES,
-        extents,
+        store: storeBuffer,
         seed,
         steps: STEPS,
         shared: shared.address,

@@ -4,14 +4,13 @@ import { SecureHeap } from '../../../src/enclave/memory/heap.ts';
 import type { SecurePointer } from '../../../src/enclave/memory/pointer.ts';
 import { SharedMemoryStore } from '../../../src/enclave/memory/store.ts';
 import { viewOf } from '../../../src/linux/ffi.ts';
-import { seededRandom } from './support.ts';
+import { seededRandom, untrustedMemory } from './support.ts';
 
 /** What a thread is told; its own blocks are compared with plain arrays, the shared one it only counts in. */
 export interface ThreadTask {
   address: number;
   bytes: number;
-  storeBytes: number;
-  extents: SharedArrayBuffer[];
+  store: SharedArrayBuffer;
   seed: number;
   steps: number;
   shared: number;
@@ -19,10 +18,7 @@ export interface ThreadTask {
 
 const task = workerData as ThreadTask;
 const memory = { address: task.address, buffer: viewOf(task.address, task.bytes) };
-const extentBytes = task.extents[0]!.byteLength;
-const store = new SharedMemoryStore(memory, task.storeBytes, extentBytes, (index) => {
-  return new Uint8Array(task.extents[index]!);
-});
+const store = new SharedMemoryStore(memory, untrustedMemory(task.store));
 const heap = SecureHeap.attach(memory, store);
 const below = seededRandom(task.seed);
 const shared = heap.pointer(task.shared);

@@ -1,0 +1,109 @@
+import { fileURLToPath } from 'node:url';
+import { Enclave } from '../host/enclave.ts';
+import type { Graph } from '../host/graph.ts';
+import { buildImage } from '../image/build.ts';
+import type * as program from './launch-program.ts';
+import { median, summarize } from './statistics.ts';
+import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
+
+const LAUNCHES = 1000;
+const QUEUED = 1000;
+const QUEUES = 20;
+const WARM_UP_ROUNDS = 2;
+const ROUNDS = 7;
+const NANOSECONDS_A_MILLISECOND = 1e6;
+const MILLISECONDS_A_SECOND = 1000;
+
+const GRAPH_STEPS = 20;
+
+type Program = typeof program;
+
+interface Measure {
+  readonly name: string;
+  /** Round trips one by one, in milliseconds; or how long a queue of QUEUED launches takes for each of them. */
+  sample(enclave: Enclave<Program>): Promise<Float64Array>;
+}
+
+const measures = (graph: Graph): readonly Measure[] => [
+  { name: 'empty', sample: (enclave) => timed(LAUNCHES, () => enclave.launch('nothing')) },
+  { name: 'two numbers', sample: (enclave) => timed(LAUNCHES, () => enclave.launch('add', 1, 2)) },
+  { name: 'empty, spinning', sample: async (enclave) => timedSync(() => enclave.launchSync('nothing')) },
+  {
+    name: 'two numbers, spinning',
+    sample: async (enclave) => timedSync(() => enclave.launchSync('add', 1, 2)),
+  },
+  { name: `graph of ${GRAPH_STEPS} empty steps`, sample: () => timed(LAUNCHES, () => graph.launch()) },
+  { name: 'empty, 1000 queued at once', sample: (enclave) => queued(() => enclave.launch('nothing')) },
+  {
+    name: 'two numbers, 1000 queued at once',
+    sample: (enclave) => queued(() => enclave.launch('add', 1, 2)),
+  },
+];
+
+/** What a launch costs that does next to nothing: round trips, and queues of many; all in one interleaved run. */
+export async function launchSuite(onProgress: OnProgress): Promise<SuiteResult> {
+  const entry = fileURLToPath(new URL('./launch-program.js', import.meta.url));
+  const image = await buildImage(entry, { name: 'bench-launch' });
+  await using enclave = await Enclave.create<Program>(image);
+  const graph = await enclave.capture((recorder) => {
+    for (let step = 0; step < GRAPH_STEPS; step++) recorder.launch('nothing');
+  });
+  const samples = new Map(
+    measures(graph).map((measure) => [measure, { p50: [] as number[], p99: [] as number[] }]),
+  );
+  for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
+    onProgress(round < 0 ? 'warm-up' : `round ${round + 1} of ${ROUNDS}`);
+    for (const [measure, { p50, p99 }] of samples) {
+      const summary = summarize(await measure.sample(enclave));
+      if (round < 0) continue;
+      p50.push(summary.p50);
+      p99.push(summary.p99);
+    }
+  }
+  return {
+    suite: 'launch',
+    rows: [...samples].map(([{ name }, { p50, p99 }]) => row(name, median(p50), median(p99))),
+  };
+}
+
+/** How many steps {@link launchSuite} tells of. */
+export const LAUNCH_STEPS: number = WARM_UP_ROUNDS + ROUNDS;
+
+async function timed(count: number, run: () => Promise<unknown>): Promise<Float64Array> {
+  const milliseconds = new Float64Array(count);
+  for (let index = 0; index < count; index++) {
+    const began = performance.now();
+    await run();
+    milliseconds[index] = performance.now() - began;
+  }
+  return milliseconds;
+}
+
+function timedSync(run: () => unknown): Float64Array {
+  const milliseconds = new Float64Array(LAUNCHES);
+  for (let index = 0; index < LAUNCHES; index++) {
+    const began = performance.now();
+    run();
+    milliseconds[index] = performance.now() - began;
+  }
+  return milliseconds;
+}
+
+async function queued(run: () => Promise<unknown>): Promise<Float64Array> {
+  const milliseconds = new Float64Array(QUEUES);
+  for (let queue = 0; queue < QUEUES; queue++) {
+    const began = performance.now();
+    await Promise.all(Array.from({ length: QUEUED }, run));
+    milliseconds[queue] = (performance.now() - began) / QUEUED;
+  }
+  return milliseconds;
+}
+
+function row(name: string, p50: number, p99: number): Row {
+  return {
+    name,
+    p50_ns: rounded(p50 * NANOSECONDS_A_MILLISECOND),
+    p99_ns: rounded(p99 * NANOSECONDS_A_MILLISECOND),
+    launches_per_s: rounded(MILLISECONDS_A_SECOND / p50),
+  };
+}

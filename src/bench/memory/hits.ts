@@ -1,0 +1,173 @@
+import { SecureArray } from '../../enclave/memory/array.ts';
+import type { SecureHeap } from '../../enclave/memory/heap.ts';
+import { PAGE_BYTES } from '../../limits.ts';
+import { medians, nextRandom, type Row, round, type Scale, sink, withHeap } from './support.ts';
+
+/** Items of a page at random places, read and written: linked pointers against typed arrays. */
+export function* hitRows({ rounds }: Scale): Iterable<Row> {
+  for (const bytes of [16, 256, 2048, 4096]) {
+    const times = withHeap(1, 4, (heap) => {
+      const loops = bytes === 16 ? pairLoops(heap) : itemLoops(heap, bytes);
+      return medians(rounds * 5, Math.ceil(4e6 / bytes), loops);
+    });
+    yield hit('hit-read', bytes, times.readPlain, times.readLinked);
+    yield hit('hit-write', bytes, times.writePlain, times.writeLinked);
+  }
+  yield withHeap(1, 4, (heap) => elementRow(heap, rounds));
+}
+
+function hit(what: string, bytes: number, plain: number, linked: number): Row {
+  return { what, bytes, plain_ns: round(plain), linked_ns: round(linked), ratio: round(linked / plain) };
+}
+
+type Loops = Record<'readPlain' | 'readLinked' | 'writePlain' | 'writeLinked', (operations: number) => void>;
+
+function wordsOf(heap: SecureHeap): Float64Array {
+  return new Float64Array(heap.frames.buffer, heap.frames.byteOffset, heap.frames.length / 8);
+}
+
+/** Items of two words, which nobody would loop over. */
+function pairLoops(heap: SecureHeap): Loops {
+  const pointer = heap.alloc(PAGE_BYTES);
+  const frames = wordsOf(heap);
+  const plain = new Float64Array(PAGE_BYTES / 8);
+  const mask = PAGE_BYTES / 16 - 1;
+  return {
+    readPlain(operations) {
+      let sum = 0;
+      let state = 1;
+      for (let count = 0; count < operations; count++) {
+        state = nextRandom(state);
+        const at = ((state >> 8) & mask) * 2;
+        sum += plain[at]! + plain[at + 1]!;
+      }
+      sink[0]! += sum;
+    },
+    readLinked(operations) {
+      let sum = 0;
+      let state = 1;
+      for (let count = 0; count < operations; count++) {
+        state = nextRandom(state);
+        const at = pointer.locate(((state >> 8) & mask) * 16, 16) >> 3;
+        sum += frames[at]! + frames[at + 1]!;
+      }
+      sink[0]! += sum;
+    },
+    writePlain(operations) {
+      let state = 1;
+      for (let count = 0; count < operations; count++) {
+        state = nextRandom(state);
+        const at = ((state >> 8) & mask) * 2;
+        plain[at] = count;
+        plain[at + 1] = state;
+      }
+    },
+    writeLinked(operations) {
+      let state = 1;
+      for (let count = 0; count < operations; count++) {
+        state = nextRandom(state);
+        const at = pointer.locateToWrite(((state >> 8) & mask) * 16, 16) >> 3;
+        frames[at] = count;
+        frames[at + 1] = state;
+      }
+    },
+  };
+}
+
+/** Items of many words. */
+function itemLoops(heap: SecureHeap, bytes: number): Loops {
+  const pointer = heap.alloc(PAGE_BYTES);
+  const frames = wordsOf(heap);
+  const plain = new Float64Array(PAGE_BYTES / 8);
+  const mask = PAGE_BYTES / bytes - 1;
+  const words = bytes / 8;
+  return {
+    readPlain(operations) {
+      let sum = 0;
+      let state = 1;
+      for (let count = 0; count < operations; count++) {
+        state = nextRandom(state);
+        const at = ((state >> 8) & mask) * words;
+        for (let word = at; word < at + words; word++) sum += plain[word]!;
+      }
+      sink[0]! += sum;
+    },
+    readLinked(operations) {
+      let sum = 0;
+      let state = 1;
+      for (let count = 0; count < operations; count++) {
+        state = nextRandom(state);
+        const at = pointer.locate(((state >> 8) & mask) * bytes, bytes) >> 3;
+        for (let word = at; word < at + words; word++) sum += frames[word]!;
+      }
+      sink[0]! += sum;
+    },
+    writePlain(operations) {
+      let state = 1;
+      for (let count = 0; count < operations; count++) {
+        state = nextRandom(state);
+        const at = ((state >> 8) & mask) * words;
+        for (let word = at; word < at + words; word++) plain[word] = count;
+      }
+    },
+    writeLinked(operations) {
+      let state = 1;
+      for (let count = 0; count < operations; count++) {
+        state = nextRandom(state);
+        const at = pointer.locateToWrite(((state >> 8) & mask) * bytes, bytes) >> 3;
+        for (let word = at; word < at + words; word++) frames[word] = count;
+      }
+    },
+  };
+}
+
+/** One element at a time, in sequence: by chunks, by the accessors, and moving to another page every time. */
+function elementRow(heap: SecureHeap, rounds: number): Row {
+  const plain = new Float64Array(16 * 512);
+  const array = new SecureArray(heap, 'f64', plain.length);
+  const pages = heap.alloc(64 * PAGE_BYTES);
+  pages.fill(1);
+  const mask = plain.length - 1;
+  const times = medians(rounds * 5, plain.length * 32, {
+    plain(operations) {
+      let sum = 0;
+      for (let count = 0; count < operations; count++) sum += plain[count & mask]!;
+      sink[0]! += sum;
+    },
+    chunks(operations) {
+      let sum = 0;
+      for (let count = 0; count < operations; count += plain.length) {
+        for (const chunk of array.chunks()) {
+          for (let index = 0; index < chunk.length; index++) sum += chunk[index]!;
+        }
+      }
+      sink[0]! += sum;
+    },
+    array(operations) {
+      let sum = 0;
+      for (let count = 0; count < operations; count++) sum += array.get(count & mask);
+      sink[0]! += sum;
+    },
+    pointer(operations) {
+      let sum = 0;
+      for (let count = 0; count < operations; count++) sum += pages.getFloat64((count & mask) * 8);
+      sink[0]! += sum;
+    },
+    relinked(operations) {
+      let sum = 0;
+      for (let count = 0; count < operations; count++) sum += pages.getFloat64((count & 63) * PAGE_BYTES);
+      sink[0]! += sum;
+    },
+  });
+  return {
+    what: 'element-read',
+    plain_ns: round(times.plain),
+    chunks_ns: round(times.chunks),
+    chunks_ratio: round(times.chunks / times.plain),
+    array_ns: round(times.array),
+    array_ratio: round(times.array / times.plain),
+    pointer_ns: round(times.pointer),
+    pointer_ratio: round(times.pointer / times.plain),
+    minor_fault_ns: round(times.relinked, 1),
+  };
+}

@@ -1,0 +1,44 @@
+import { streams } from '../../src/enclave.ts';
+
+/** Copies the input to the output, in capitals, and says how many bytes it was. */
+export async function capitals(asynchronous: boolean): Promise<number> {
+  using input = streams.stdin();
+  using output = streams.stdout();
+  const buffer = new Uint8Array(50_000);
+  let total = 0;
+  for (;;) {
+    const length = asynchronous ? await input.readAsync(buffer) : input.read(buffer);
+    if (length === 0) return total;
+    total += length;
+    const text = Buffer.from(buffer.subarray(0, length)).toString().toUpperCase();
+    const bytes = new Uint8Array(Buffer.from(text));
+    if (asynchronous) await output.writeAsync(bytes);
+    else output.write(bytes);
+  }
+}
+
+export function print(): void {
+  console.log('to the output: %d', 1);
+  console.error('to the errors');
+  console.table([{ a: 1 }]);
+}
+
+/** A read that is given up leaves what comes later to the next. */
+export async function giveUp(): Promise<string> {
+  using input = streams.stdin();
+  const buffer = new Uint8Array(100);
+  const late = await input.readAsync(buffer, { timeout: 5 }).catch((error: { code: string }) => error.code);
+  using output = streams.stdout();
+  output.write(new Uint8Array(Buffer.from('now\n')));
+  const length = input.read(buffer);
+  return `${late} ${Buffer.from(buffer.subarray(0, length))}`;
+}
+
+export function refused(): string {
+  try {
+    streams.stdin();
+    return 'opened';
+  } catch (error) {
+    return (error as { code: string }).code;
+  }
+}

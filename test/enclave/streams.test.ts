@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { describe, type TestContext, test } from 'node:test';
+import { STRATEGIES, temporaryDirectory } from '../support/service-enclaves.ts';
+
+const CHILD = join(import.meta.dirname, 'streams.child.js');
+
+type Streams = ('pipe' | number)[];
+
+function host(
+  t: TestContext,
+  values: readonly string[],
+  streams: Streams = ['pipe', 'pipe', 'pipe'],
+): ChildProcess {
+  const child = fork(CHILD, values, { stdio: [...streams, 'ipc'], execArgv: [] });
+  t.after(() => child.kill('SIGKILL'));
+  return child;
+}
+
+async function resultOf(child: ChildProcess): Promise<unknown> {
+  const [[result]] = await Promise.all([once(child, 'message'), once(child, 'exit')]);
+  return result;
+}
+
+for (const strategy of STRATEGIES) {
+  describe(`streams, ${strategy}`, () => {
+    for (const asynchronous of [false, true]) {
+      test(`input and output go through pipes that fill up (${asynchronous ? 'async' : 'sync'})`, async (t) => {
+        const child = host(t, [strategy, 'stdin,stdout', 'capitals', `${asynchronous}`]);
+        const input = 'some text, '.repeat(30_000);
+        child.stdin!.end(input);
+        const [output, result] = await Promise.all([text(child.stdout!), resultOf(child)]);
+        assert.equal(output, input.toUpperCase());
+        assert.equal(result, input.length);
+      });
+    }
+
+    test('input and output that are files', async (t) => {
+      const directory = temporaryDirectory(t);
+      const [from, to] = [join(directory, 'from'), join(directory, 'to')];
+      writeFileSync(from, 'in a file');
+      const [input, output] = [openSync(from, 'r'), openSync(to, 'w')];
+      const child = host(t, [strategy, 'stdin,stdout', 'capitals', 'false'], [input, output, 'pipe']);
+      closeSync(input);
+      closeSync(output);
+      assert.equal(await resultOf(child), 9);
+      assert.equal(readFileSync(to, 'utf8'), 'IN A FILE');
+    });
+
+    test('the console prints to what was granted, and nowhere else', async (t) => {
+      for (const [granted, output, errors] of [
+        ['stdout,stderr', /^to the output: 1\n┌/, /^to the errors\n$/],
+        ['stdout', /^to the output: 1\n┌/, /^$/],
+        ['', /^$/, /^$/],
+      ] as const) {
+        const child = host(t, [strategy, granted, 'print']);
+        const printed = Promise.all([text(child.stdout!), text(child.stderr!)]);
+        await once(child, 'exit');
+        const [toOutput, toErrors] = await printed;
+        assert.match(toOutput, output);
+        assert.match(toErrors, errors);
+      }
+    });
+
+    test('a read that is late loses nothing of what comes after it', async (t) => {
+      const child = host(t, [strategy, 'stdin,stdout', 'giveUp']);
+      child.stdout!.once('data', () => child.stdin!.end('for the next'));
+      assert.equal(await resultOf(child), 'ETIMEDOUT for the next');
+    });
+
+    test('a stream that was not granted is refused', async (t) => {
+      assert.equal(await resultOf(host(t, [strategy, 'stdout', 'refused'])), 'SGXIO_NOT_GRANTED');
+    });
+  });
+}

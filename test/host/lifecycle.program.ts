@@ -1,0 +1,31 @@
+import { listen, takePrivateMemory, wallTime } from '../../src/enclave.ts';
+
+const region = takePrivateMemory(4096);
+
+export function main(): string {
+  return 'served';
+}
+
+/** Puts a secret in private memory and says where, for a test that tries to read it from outside. */
+export function hide(secret: string): number {
+  region.bytes.set(new TextEncoder().encode(secret));
+  return region.address;
+}
+
+/** Waits in a call that nobody answers. */
+export function waitForEver(): void {
+  listen({ host: '127.0.0.1', port: 0 }).accept();
+}
+
+export async function waitForEverAsync(): Promise<void> {
+  await listen({ host: '127.0.0.1', port: 0 }).acceptAsync();
+}
+
+export function listenAt(port: number): void {
+  listen({ host: '127.0.0.1', port });
+}
+
+export function compute(): void {
+  wallTime();
+  for (;;);
+}
