@@ -34,6 +34,7 @@ export const ServiceNumber = {
   freeBuffer: 3,
   copyIn: 4,
   copyOut: 5,
+  balloon: 6,
 } as const;
 
 export const OutcomeStatus = { returned: 0, threw: 1, rejected: 2 } as const;
