@@ -40,6 +40,7 @@ export const ServiceNumber = {
   freeBuffer: 3,
   copyPiecesIn: 4,
   copyPiecesOut: 5,
+  balloon: 6,
 } as const;
 
 export const OutcomeStatus = { returned: 0, threw: 1, rejected: 2 } as const;

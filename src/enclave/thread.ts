@@ -10,6 +10,7 @@ import { FAILURE_TEXT_MAX } from '../limits.ts';
 import { drainEvent, signalEvent } from '../linux/events.ts';
 import type { SharedMapping } from '../linux/memory.ts';
 import { watchDescriptor } from '../linux/watch.ts';
+import { balloon } from './balloon.ts';
 import { Calls } from './calls.ts';
 import { installConsole } from './console.ts';
 import { LaunchRejection } from './launchable.ts';
@@ -127,7 +128,7 @@ export class EnclaveThread {
     const names = Object.keys(exported);
     this.#launches.serve(
       names.map((name) => asLaunchable(name, exported[name])),
-      {},
+      { balloon },
     );
     Atomics.store(this.#words, this.#layout.threadState >> 2, ThreadState.serving);
     this.#loop.wake();

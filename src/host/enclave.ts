@@ -20,6 +20,7 @@ import {
 import { closeDescriptor, createEvent, futexWake, signalEvent } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import { createSealedMemory, discardShared, mapShared, type SharedMapping } from '../linux/memory.ts';
+import { askBalloon, type Balloon } from './balloon.ts';
 import type { CallTrace } from './call-trace.ts';
 import { Copier, type PrivateBuffer } from './copier.ts';
 import type { ServiceModule } from './custom-services.ts';
@@ -152,7 +153,8 @@ export class Enclave<Program extends object = UntypedProgram> {
       directories: inPlace ? directories : [],
       services: options.services,
     };
-    const store = createStore(image.manifest.storeBytes);
+    const { storeBytes } = image.manifest;
+    const store = storeBytes === 0 ? [] : [createSealedMemory('sgxio-store', storeBytes)];
     const streams = inPlace ? grants.streams : [];
     this.#child = startProcess(boot, [memory, ...this.#bells, ...store], streams);
     for (const descriptor of [memory, ...store]) closeDescriptor(descriptor);
@@ -409,6 +411,14 @@ export class Enclave<Program extends object = UntypedProgram> {
     );
   }
 
+  /**
+   * Asks the heaps that a thread lets the host resize for so many frames of 4 KiB in all, or only how many they have;
+   * resolves with what they have then.
+   */
+  balloon(frames?: number, options: { readonly thread?: number } = {}): Promise<Balloon> {
+    return askBalloon(this.#launcher, options.thread ?? 0, frames);
+  }
+
   /** Launches that were accepted and not yet answered. */
   get pendingLaunches(): number {
     return this.#launcher.pending;
@@ -482,11 +492,6 @@ function checkPinnedBytes(bytes = 0): number {
   const rounded = Math.ceil(bytes / WASM_PAGE_BYTES) * WASM_PAGE_BYTES;
   if (bytes === 0 || (rounded >= PINNED_BYTES_MIN && rounded <= PINNED_BYTES_MAX)) return rounded;
   throw new InvalidArgumentError(`pinnedBytes is 0, or from ${PINNED_BYTES_MIN} to ${PINNED_BYTES_MAX}`);
-}
-
-/** The memory in which the enclave keeps sealed pages, if it wants any. The host has no use for it. */
-function createStore(bytes: number): number[] {
-  return bytes === 0 ? [] : [createSealedMemory('sgxio-store', bytes)];
 }
 
 /**

@@ -113,6 +113,11 @@ export class SecureHeap implements Disposable {
     return this.#words[Word.limit]!;
   }
 
+  /** Frames that this private memory has room for. */
+  get frameCapacity(): number {
+    return this.#layout.frames;
+  }
+
   get frees(): number {
     return this.#words[Word.frees]!;
   }

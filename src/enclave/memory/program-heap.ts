@@ -2,6 +2,7 @@ import { InvalidArgumentError } from '../../errors.ts';
 import { PAGE_BYTES, STORE_BATCH_PAGES } from '../../limits.ts';
 import { viewOf } from '../../linux/ffi.ts';
 import type { MappedMemory } from '../../linux/openssl.ts';
+import { letHostResize } from '../balloon.ts';
 import { open } from '../files.ts';
 import { sharedRegion, takePrivateMemory } from '../private-memory.ts';
 import { storeAt, takeStore } from '../shared-store.ts';
@@ -18,13 +19,18 @@ export interface ProgramHeapOptions extends Pick<HeapOptions, 'frames' | 'policy
   readonly store?: string;
   /** Bytes of the store, a little more than what the heap is to hold. For `shared`, all that is left unless told. */
   readonly storeBytes?: number;
+  /**
+   * Lets the host ask for a smaller cache, down to so many frames, and a larger one. Without it the host has no say:
+   * with few frames it sees more of which pages are used.
+   */
+  readonly leastFrames?: number;
 }
 
 /** Makes a heap for the program's data, on this thread alone; see {@link sharedHeap} for several. */
 export function createHeap(options: ProgramHeapOptions): SecureHeap {
   const region = takePrivateMemory(checkPrivate(options));
   const memory = memoryAt(region.address, options.privateBytes);
-  return SecureHeap.create(memory, openStore(memory, options, place(options), true), options);
+  return createBallooned(memory, openStore(memory, options, place(options), true), options);
 }
 
 /** Words of the page before a heap that threads share. */
@@ -52,13 +58,19 @@ export function sharedHeap(name: string, options: ProgramHeapOptions): SecureHea
     const placed = { start: words[STORE_START]! * PAGE_BYTES, bytes: words[STORE_PAGES]! * PAGE_BYTES };
     const isFirst = words[IS_MADE] === 0;
     const store = openStore(memory, options, placed, isFirst);
-    const heap = isFirst ? SecureHeap.create(memory, store, options) : SecureHeap.attach(memory, store);
+    const heap = isFirst ? createBallooned(memory, store, options) : SecureHeap.attach(memory, store);
     heap.share();
     words[IS_MADE] = 1;
     return heap;
   } finally {
     unlock(words, LOCK);
   }
+}
+
+function createBallooned(memory: MappedMemory, store: BackingStore, options: ProgramHeapOptions): SecureHeap {
+  const heap = SecureHeap.create(memory, store, options);
+  if (options.leastFrames !== undefined) letHostResize(heap, options.leastFrames);
+  return heap;
 }
 
 function checkPrivate({ privateBytes }: ProgramHeapOptions): number {
