@@ -120,6 +120,32 @@ export class PageTamperedError extends SgxioError {
   }
 }
 
+/**
+ * What the host gave for a block of a protected file is not what was written there. Files that are intact stay
+ * readable.
+ */
+export class FileTamperedError extends SgxioError {
+  readonly path: string;
+  /** The number of the block in its file, from 0; of an index block, the first that it leads to; else -1. */
+  readonly block: number;
+
+  constructor(path: string, block: number, what: string, options?: ErrorOptions) {
+    super('SGXIO_FILE_TAMPERED', `${path}: ${what}`, options);
+    this.path = path;
+    this.block = block;
+  }
+}
+
+/** A protected mount that opens, but is not the newest state that its monotonic counter knows of. */
+export class FileStaleError extends SgxioError {
+  readonly path: string;
+
+  constructor(path: string, what: string, options?: ErrorOptions) {
+    super('SGXIO_FILE_STALE', `${path}: ${what}`, options);
+    this.path = path;
+  }
+}
+
 /** What the operating system answered, in the shape that Node's own errors have. */
 export class SystemError extends Error {
   readonly code: string;

@@ -133,3 +133,17 @@ export const BLOCKING_THREADS_MAX = 8;
 export const BLOCKING_CALLS_MAX = 64;
 /** How long such a thread waits for work before it ends, in milliseconds: starting one takes some thirty. */
 export const BLOCKING_IDLE_MILLISECONDS = 2000;
+/** Slots of 4 KiB in the store of a protected mount: 8 TiB, and numbers of slots stay positive 32-bit integers. */
+export const PROTECTED_SLOTS_MAX: number = 2 ** 31 - 32;
+/** Files of a protected mount whose keys are ready: each key costs a derivation and a key schedule. */
+export const PROTECTED_CIPHERS = 64;
+/** Seals under one key with nonces of 80 random bits: two are equal with a chance below 2^-33 (birthday bound). */
+export const PROTECTED_SEALS_PER_KEY: number = 2 ** 24;
+/** Blocks that one call moves between a protected mount and its store: 256 KiB of staging memory. */
+export const PROTECTED_BATCH_BLOCKS = 64;
+/** Files of one mount: the largest numbers name no file. */
+export const PROTECTED_FILES_MAX: number = 2 ** 32 - 16;
+/** A directory of 2^20 blocks holds some 30 million names; one that fills up later has colliding names. */
+export const PROTECTED_DIRECTORY_BITS_MAX = 20;
+/** A change holds the frames of two directories, a file and the table of files, each with its index blocks. */
+export const PROTECTED_FRAMES_MIN = 64;

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { Enclave } from '../host/enclave.ts';
 import { buildImage } from '../image/build.ts';
+import type { Image } from '../image/image.ts';
 import { median, summarize } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 
@@ -11,6 +12,7 @@ const CALLS = 5000;
 const SLOW_CALLS = 500;
 const WARM_UP_ROUNDS = 2;
 const ROUNDS = 7;
+const STARTS = 9;
 const NANOSECONDS_A_MILLISECOND = 1e6;
 
 interface Measure {
@@ -32,20 +34,19 @@ export async function callSuite(onProgress: OnProgress): Promise<SuiteResult> {
   await using direct = await Enclave.create(image, { strategy: 'direct' });
   const echo = new Worker(new URL('./post-message-main.js', import.meta.url));
   try {
-    return {
-      suite: 'call',
-      rows: await measure(
-        [
-          launched('ping-pong', exitless, 'floor', CALLS),
-          launched('exitless', exitless, 'synchronous', CALLS),
-          launched('exitless-async', exitless, 'asynchronous', CALLS),
-          launched('exit', exit, 'synchronous', SLOW_CALLS),
-          launched('in-place', direct, 'synchronous', CALLS),
-          { name: 'post-message', sample: () => postMessages(echo), clock: async () => 0 },
-        ],
-        onProgress,
-      ),
-    };
+    const rows = await measure(
+      [
+        launched('ping-pong', exitless, 'floor', CALLS),
+        launched('exitless', exitless, 'synchronous', CALLS),
+        launched('exitless-async', exitless, 'asynchronous', CALLS),
+        launched('exit', exit, 'synchronous', SLOW_CALLS),
+        launched('in-place', direct, 'synchronous', CALLS),
+        { name: 'post-message', sample: () => postMessages(echo), clock: async () => 0 },
+      ],
+      onProgress,
+    );
+    onProgress('start of an enclave');
+    return { suite: 'call', rows: [...rows, await measureStart(image)] };
   } finally {
     await echo.terminate();
   }
@@ -56,6 +57,27 @@ function launched(name: string, enclave: Enclave, what: string, calls: number): 
     name,
     sample: async () => (await enclave.launch(what, calls)) as Float64Array,
     clock: async () => median((await enclave.launch('clock', CALLS)) as Float64Array),
+  };
+}
+
+/** From `Enclave.create` to the answer of the first call, the image being built. */
+async function measureStart(image: Image): Promise<Row> {
+  const milliseconds = new Float64Array(STARTS);
+  for (let start = 0; start < STARTS; start++) {
+    const began = performance.now();
+    const enclave = await Enclave.create(image);
+    await enclave.launch('synchronous', 1);
+    milliseconds[start] = performance.now() - began;
+    await enclave.stop();
+  }
+  const { p50, p99, minimum, maximum } = summarize(milliseconds);
+  const nanoseconds = (value: number): number => rounded(value * NANOSECONDS_A_MILLISECOND);
+  return {
+    name: 'start-to-first-call',
+    p50_ns: nanoseconds(p50),
+    p99_ns: nanoseconds(p99),
+    p50_least_ns: nanoseconds(minimum),
+    p50_most_ns: nanoseconds(maximum),
   };
 }
 
@@ -97,4 +119,4 @@ async function measure(measures: readonly Measure[], onProgress: OnProgress): Pr
 }
 
 /** How many steps {@link callSuite} tells of. */
-export const CALL_STEPS: number = WARM_UP_ROUNDS + ROUNDS;
+export const CALL_STEPS: number = WARM_UP_ROUNDS + ROUNDS + 1;

@@ -82,6 +82,17 @@ export class BlockingQueue {
     Atomics.add(this.#words, Word.starting, 1);
   }
 
+  /** Counts a thread out that could not be started. */
+  countFailure(): void {
+    Atomics.sub(this.#words, Word.alive, 1);
+    Atomics.sub(this.#words, Word.starting, 1);
+  }
+
+  /** Threads that are on their way. */
+  get starting(): number {
+    return Atomics.load(this.#words, Word.starting);
+  }
+
   /** Lets every thread end once it has nothing more to take. */
   stop(): void {
     Atomics.store(this.#words, Word.stop, 1);

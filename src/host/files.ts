@@ -32,7 +32,7 @@ import type { Mount } from './mounts.ts';
  * Files of the host. What the page cache can answer is answered at once; what may have to wait for a disk is
  * made where blocking calls are made. Every path is found below its mount by the kernel.
  */
-const { EACCES, EAGAIN, EBADF, ECANCELED, EINVAL, ENOENT, EOPNOTSUPP } = constants.errno;
+const { EACCES, EAGAIN, EBADF, ECANCELED, EINVAL, EOPNOTSUPP } = constants.errno;
 
 const locks: ReadonlyMap<number, number> = new Map([
   [LockKind.shared, LOCK_SH],
@@ -108,6 +108,11 @@ function isPathLength(bytes: number, available: number): boolean {
   return bytes > 0 && bytes <= PATH_BYTES_MAX && bytes <= available;
 }
 
+/** Whether what answers from memory alone could not: a kernel before 5.12 does not know how (EINVAL). */
+function mayWait(result: number): boolean {
+  return result === -EAGAIN || result === -EINVAL;
+}
+
 const openHandle: Convert = (executor, descriptor) => executor.open(new HostFile(descriptor));
 
 /** Payload: the path. a0: mount; a1: flags; a2: mode, for what is created. */
@@ -124,7 +129,7 @@ export function openFile(executor: Executor, request: Request): void {
     if (path === undefined) return executor.complete(id, -EINVAL);
     const result = openCached(descriptor, path, a1);
     if (result >= 0) return executor.complete(id, executor.open(new HostFile(result)));
-    if (result === -ENOENT) return executor.complete(id, result);
+    if (!mayWait(result)) return executor.complete(id, result);
   }
   const call = { operation: Blocking.open, descriptor, first: length, second: a1, position: a2 };
   executor.block(new BlockingCall(executor, request, call, undefined, openHandle));
@@ -192,7 +197,7 @@ export function statPath(executor: Executor, request: Request): void {
   if (path === undefined || length < FILE_STATUS_BYTES) return executor.complete(id, -EINVAL);
   const { descriptor } = mount;
   const result = statCached(descriptor, path, a2 === 1, address);
-  if (result >= 0 || result === -ENOENT) return executor.complete(id, statusResult(result));
+  if (!mayWait(result)) return executor.complete(id, statusResult(result));
   const operation = a2 === 1 ? Blocking.status : Blocking.linkStatus;
   executor.block(new BlockingCall(executor, request, { operation, descriptor, first: a1 }));
 }

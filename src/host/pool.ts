@@ -6,9 +6,17 @@ import {
   CALLS_IN_FLIGHT_MAX,
   FILE_TRANSFER_MAX,
 } from '../limits.ts';
-import { addToEpoll, closeDescriptor, createEvent, drainEvent, EPOLLIN } from '../linux/events.ts';
+import {
+  addToEpoll,
+  closeDescriptor,
+  createEvent,
+  drainEvent,
+  EPOLLIN,
+  signalEvent,
+} from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import { copyMemory } from '../linux/memory.ts';
+import { perform } from './blocking.ts';
 import type { BlockingCall, BlockingCalls } from './blocking-call.ts';
 import { BlockingQueue } from './blocking-queue.ts';
 import type { Executor, Watched } from './executor.ts';
@@ -77,8 +85,19 @@ export class Pool implements BlockingCalls, Watched {
     const data: PoolThreadData = { memory: this.#queue.memory, bell: this.bell };
     const thread = new Worker(new URL('./pool-main.js', import.meta.url), { workerData: data });
     thread.unref();
+    thread.once('error', () => this.#withoutThread());
     thread.once('exit', () => this.#threads.delete(thread));
     this.#threads.add(thread);
+  }
+
+  /** A thread needs descriptors, and the host may have none left: then, when there is no other, this one blocks. */
+  #withoutThread(): void {
+    this.#queue.countFailure();
+    if (this.#queue.alive > 0) return;
+    for (let slot = this.#queue.take(); slot >= 0; slot = this.#queue.take()) {
+      this.#queue.finish(slot, perform(this.#queue.call(slot), this.#queue.buffer(slot)));
+    }
+    signalEvent(this.bell);
   }
 
   onEvents(executor: Executor): void {
@@ -101,9 +120,9 @@ export class Pool implements BlockingCalls, Watched {
     call.finish(executor, result, this.#queue.buffer(slot));
   }
 
-  /** Whether a thread has ended that the event loop has not seen end. */
+  /** Whether the event loop may have to tell of a thread: that it has ended, or could not be started. */
   get wantsTurn(): boolean {
-    return this.#threads.size > this.#queue.alive;
+    return this.#queue.starting > 0 || this.#threads.size > this.#queue.alive;
   }
 
   get threadCount(): number {

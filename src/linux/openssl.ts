@@ -203,15 +203,24 @@ function agrees(evp: Evp, keyBytes: KeyBytes): boolean {
   }
 }
 
+/** OpenSSL as this process has it, proved for each length of key once. */
+const proved = new Map<KeyBytes, Evp | undefined>();
+
+function provedEvp(keyBytes: KeyBytes): Evp | undefined {
+  if (!proved.has(keyBytes)) {
+    const evp = findEvp();
+    proved.set(keyBytes, evp !== undefined && agrees(evp, keyBytes) ? evp : undefined);
+  }
+  return proved.get(keyBytes);
+}
+
 /**
  * AES-GCM over `memory` by Node's own OpenSSL if it proves equal to `node:crypto`, else by `node:crypto`.
  * One per thread: a context is not to be shared.
  */
 export function createAesGcm(memory: MappedMemory, keyBytes: KeyBytes): AesGcm {
-  const evp = findEvp();
-  return evp !== undefined && agrees(evp, keyBytes)
-    ? new OpensslAesGcm(evp, memory, keyBytes)
-    : createNodeAesGcm(memory, keyBytes);
+  const evp = provedEvp(keyBytes);
+  return evp === undefined ? createNodeAesGcm(memory, keyBytes) : new OpensslAesGcm(evp, memory, keyBytes);
 }
 
 /** AES-GCM over `memory` by `node:crypto` alone. */

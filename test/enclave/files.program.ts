@@ -74,3 +74,42 @@ export async function waitForLock(path: string, timeout: number): Promise<string
     return (error as { code: string }).code;
   }
 }
+
+/** Writes until the disk is full; then what it takes once there is room again. */
+export function fillDisk(path: string): [written: number, code: string, again: number] {
+  using file = files.open(path, 'w');
+  const block = new Uint8Array(10_000);
+  let written = 0;
+  let code = 'endless';
+  for (let round = 0; round < 1000 && code === 'endless'; round++) {
+    try {
+      written += file.write(block);
+    } catch (error) {
+      code = (error as { code: string }).code;
+    }
+  }
+  file.truncate(0);
+  return [written, code, file.write(block, { position: 0 })];
+}
+
+/**
+ * Opens files until the host has no descriptors left, and makes a call that may wait for a disk; then whether closing
+ * one makes room for one.
+ */
+export function exhaustDescriptors(path: string): [code: string, again: boolean] {
+  const opened: files.File[] = [];
+  let code = 'endless';
+  while (opened.length < 1000 && code === 'endless') {
+    try {
+      opened.push(files.open(path));
+    } catch (error) {
+      code = (error as { code: string }).code;
+    }
+  }
+  opened[0]?.sync();
+  opened.pop()?.close();
+  opened.push(files.open(path));
+  const again = opened.every((file) => file.stat().isFile());
+  for (const file of opened) file.close();
+  return [code, again];
+}

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import process from 'node:process';
 import { describe, type TestContext, test } from 'node:test';
+import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { type Enclave, type Image, InvalidArgumentError } from '../../src/index.ts';
 import { LOCK_EX, LOCK_UN, lockFile } from '../../src/linux/files.ts';
@@ -386,6 +389,32 @@ test('100,000 entries are each given once', async (t) => {
     }
   }
 });
+
+for (const strategy of STRATEGIES) {
+  test(`a full disk is an error of the write that finds it full, ${strategy}`, async (t) => {
+    const [disk, empty] = [temporaryDirectory(t), temporaryDirectory(t)];
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'sgxio-test', disk]);
+    if (mounted.status !== 0) return t.skip('mounting a small file system needs root');
+    try {
+      const enclave = await startEnclave(t, image, {
+        strategy,
+        directories: { '/data': disk, '/other': empty, '/fixed': empty },
+      });
+      assert.deepEqual(await enclave.launch('fillDisk', '/data/file'), [65_536, 'ENOSPC', 10_000]);
+    } finally {
+      execFileSync('umount', ['--lazy', disk]);
+    }
+  });
+
+  test(`a host without descriptors says so, and goes on when it has some, ${strategy}`, async (t) => {
+    const directory = temporaryDirectory(t);
+    fs.writeFileSync(join(directory, 'file'), '');
+    const child = join(import.meta.dirname, 'descriptors.child.js');
+    const limited = ['-c', 'ulimit -n 120; exec "$0" "$@"', process.execPath, child, strategy, directory];
+    const { stdout } = await promisify(execFile)('sh', limited);
+    assert.deepEqual(JSON.parse(stdout), ['EMFILE', true]);
+  });
+}
 
 test('the directories of an enclave are those of its mounts, and are there', async (t) => {
   const directory = temporaryDirectory(t);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,13 +9,17 @@ import { Worker } from 'node:worker_threads';
 import { parseGrants } from '../../src/boundary/grants.ts';
 import { CallKind } from '../../src/boundary/kinds.ts';
 import { ARENA_BYTES, boundaryBytes, channelLayout } from '../../src/boundary/layout.ts';
-import { CompletionReader, SubmissionWriter } from '../../src/boundary/ring.ts';
+import { CompletionReader, Request, SubmissionWriter } from '../../src/boundary/ring.ts';
+import { Blocking } from '../../src/host/blocking.ts';
+import { BlockingCall } from '../../src/host/blocking-call.ts';
 import { Enclave } from '../../src/host/enclave.ts';
 import { Executor, type Pending } from '../../src/host/executor.ts';
 import { Journal } from '../../src/host/journal.ts';
+import { Pool } from '../../src/host/pool.ts';
 import type { WorkerData } from '../../src/host/worker-main.ts';
 import { buildImage } from '../../src/image/build.ts';
 import { CALLS_IN_FLIGHT_MAX, HANDLES_MAX, PAYLOAD_MAX, RING_ENTRIES } from '../../src/limits.ts';
+import { privateAddress } from '../../src/linux/addresses.ts';
 import { closeDescriptor, createEvent, signalEvent } from '../../src/linux/events.ts';
 import { createSealedMemory, mapShared } from '../../src/linux/memory.ts';
 import { encodeSocketAddress } from '../../src/linux/socket-address.ts';
@@ -225,3 +229,27 @@ test('an enclave that takes no answers is not served on and on', LIVE, async () 
     for (const descriptor of [memory, ...bells]) closeDescriptor(descriptor);
   }
 });
+
+test(
+  'calls that are made and cancelled without end do not gather while disks are waited for',
+  LIVE,
+  async () => {
+    const executor = new Executor({}, NOTHING_GRANTED, 0, 0, { complete: () => {} });
+    const pool = new Pool(executor);
+    const folder = openSync(directory, 'r');
+    const path = new TextEncoder().encode('not-there');
+    const payload = new Uint8Array(4096);
+    payload.set(path);
+    const request = new Request();
+    const open = { operation: Blocking.open, descriptor: folder, first: path.length };
+    for (let id = 1; id <= 3 * CALLS_IN_FLIGHT_MAX; id++) {
+      Object.assign(request, { id, payload: privateAddress(payload), length: path.length });
+      pool.start(executor, new BlockingCall(executor, request, open));
+      executor.cancel(id, EBADF);
+    }
+    assert.ok(pool.waitingCount <= 2 * CALLS_IN_FLIGHT_MAX, String(pool.waitingCount));
+    await pool.close(executor);
+    closeSync(folder);
+    closeDescriptor(executor.epoll);
+  },
+);

@@ -15,7 +15,10 @@ export interface EvictionPolicy {
 export type PolicyName = 'clock' | 's3-fifo';
 export const POLICIES: readonly PolicyName[] = ['clock', 's3-fifo'];
 
-export function createPolicy(name: PolicyName, layout: Layout): EvictionPolicy {
+/** What a policy sees of a cache. */
+export type PolicyLayout = Pick<Layout, 'frames' | 'words' | 'pins' | 'pageOf' | 'policy'>;
+
+export function createPolicy(name: PolicyName, layout: PolicyLayout): EvictionPolicy {
   return name === 'clock' ? new Clock(layout) : new S3Fifo(layout);
 }
 
@@ -27,7 +30,7 @@ class Clock implements EvictionPolicy {
   readonly #present: Uint8Array<ArrayBuffer>;
   readonly #used: Uint8Array<ArrayBuffer>;
 
-  constructor(layout: Layout) {
+  constructor(layout: PolicyLayout) {
     this.#frames = layout.frames;
     this.#words = layout.words;
     this.#pins = layout.pins;
@@ -86,7 +89,7 @@ class S3Fifo implements EvictionPolicy {
   readonly #pageOf: Int32Array<ArrayBuffer>;
   readonly #tables: PolicyTables;
 
-  constructor(layout: Layout) {
+  constructor(layout: PolicyLayout) {
     this.#words = layout.words;
     this.#pins = layout.pins;
     this.#pageOf = layout.pageOf;

@@ -1,0 +1,88 @@
+import {
+  closeSync,
+  fstatSync,
+  fsync,
+  fsyncSync,
+  ftruncateSync,
+  openSync,
+  read,
+  readSync,
+  write,
+  writeSync,
+} from 'node:fs';
+import { promisify } from 'node:util';
+import type { BlockFile } from '../enclave/protected/block-file.ts';
+
+const readFile = promisify(read);
+const writeFile = promisify(write);
+const syncFile = promisify(fsync);
+
+/** The store of a protected mount as a file of this machine: what tools outside an enclave use. */
+export class NodeBlockFile implements BlockFile {
+  readonly #descriptor: number;
+
+  constructor(path: string, flags: 'r' | 'r+' | 'wx+') {
+    this.#descriptor = openSync(path, flags, 0o600);
+  }
+
+  size(): number {
+    return fstatSync(this.#descriptor).size;
+  }
+
+  read(position: number, bytes: Uint8Array<ArrayBuffer>): number {
+    for (let done = 0; ; ) {
+      const count = readSync(this.#descriptor, bytes, done, bytes.length - done, position + done);
+      done += count;
+      if (count === 0 || done === bytes.length) return done;
+    }
+  }
+
+  async readAsync(position: number, bytes: Uint8Array<ArrayBuffer>): Promise<number> {
+    for (let done = 0; ; ) {
+      const { bytesRead } = await readFile(
+        this.#descriptor,
+        bytes,
+        done,
+        bytes.length - done,
+        position + done,
+      );
+      done += bytesRead;
+      if (bytesRead === 0 || done === bytes.length) return done;
+    }
+  }
+
+  write(position: number, bytes: Uint8Array<ArrayBuffer>): void {
+    for (let done = 0; done < bytes.length; ) {
+      done += writeSync(this.#descriptor, bytes, done, bytes.length - done, position + done);
+    }
+  }
+
+  async writeAsync(position: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesWritten } = await writeFile(
+        this.#descriptor,
+        bytes,
+        done,
+        bytes.length - done,
+        position + done,
+      );
+      done += bytesWritten;
+    }
+  }
+
+  sync(): void {
+    fsyncSync(this.#descriptor);
+  }
+
+  async syncAsync(): Promise<void> {
+    await syncFile(this.#descriptor);
+  }
+
+  truncate(bytes: number): void {
+    ftruncateSync(this.#descriptor, bytes);
+  }
+
+  close(): void {
+    closeSync(this.#descriptor);
+  }
+}

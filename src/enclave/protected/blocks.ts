@@ -1,0 +1,428 @@
+import { constants } from 'node:os';
+import { FileTamperedError, MemoryError, SystemError } from '../../errors.ts';
+import { PROTECTED_BATCH_BLOCKS } from '../../limits.ts';
+import type { BlockFile } from './block-file.ts';
+import { Flights } from './flights.ts';
+import { BLOCK_BYTES, Entry, FANOUT } from './format.ts';
+import type { Frames } from './frames.ts';
+import type { Keys } from './keys.ts';
+import type { Slots } from './slots.ts';
+import type { Tree } from './tree.ts';
+
+/** Thrown where a change must wait for the store and may not: {@link Blocks.attempt} waits and tries again. */
+class Wait {
+  /** Slots to be read, or 0 of them when frames are to be written out first. */
+  slot = 0;
+  count = 0;
+  readonly entry: Uint8Array<ArrayBuffer> = new Uint8Array(Entry.bytes);
+}
+
+interface Arrival {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly entry: Uint8Array<ArrayBuffer>;
+}
+
+const ARRIVALS_MAX = 16;
+/** After so many waits an operation waits in place: others kept taking the frames that it waited for. */
+const ATTEMPTS_MAX = 1000;
+
+/**
+ * The blocks of a mount: in frames, or sealed in slots of the store. Each block is opened against the nonce and the tag
+ * in its entry, which lies in the block above it, up to the root in private memory: an old block, another's block or a
+ * changed one does not open (Merkle, 1987). A block that was changed is sealed into a free slot, never over its old self.
+ */
+export class Blocks {
+  readonly frames: Frames;
+  readonly keys: Keys;
+  readonly slots: Slots;
+  readonly file: BlockFile;
+  readonly flights: Flights;
+  /** Trees with a block in a frame or with a user, by number. */
+  readonly trees: Map<number, Tree> = new Map();
+  readonly #views: Uint8Array<ArrayBuffer>[];
+  readonly #batch: number[] = [];
+  readonly #arrivals = new Map<number, Arrival>();
+  readonly #wait = new Wait();
+  /** Whether the store may be waited for in place. */
+  #blocking = true;
+
+  constructor(frames: Frames, keys: Keys, slots: Slots, file: BlockFile) {
+    this.frames = frames;
+    this.keys = keys;
+    this.slots = slots;
+    this.file = file;
+    this.flights = new Flights(frames, slots, file);
+    const { staging } = frames;
+    this.#views = Array.from({ length: PROTECTED_BATCH_BLOCKS + 1 }, (_, count) =>
+      frames.bytes.subarray(staging, staging + count * BLOCK_BYTES),
+    );
+  }
+
+  /** The frame of a block, pinned until {@link unpin}. A block that was never written is all zero. */
+  pin(tree: Tree, level: number, index: number): number {
+    let frame = this.frames.find(tree, level, index);
+    if (frame >= 0) this.frames.touch(frame);
+    else frame = this.#fault(tree, level, index);
+    this.frames.pins[frame]! += 1;
+    return frame;
+  }
+
+  /** As {@link pin} for a block that will be overwritten: it is zero unless it is in a frame, and not fetched. */
+  pinFresh(tree: Tree, index: number): number {
+    let frame = this.frames.find(tree, 0, index);
+    if (frame >= 0) {
+      this.frames.touch(frame);
+    } else {
+      const above = this.#pinAbove(tree, 0, index);
+      try {
+        frame = this.#bringZero(tree, 0, index, above);
+      } finally {
+        if (above >= 0) this.unpin(above);
+      }
+    }
+    this.frames.pins[frame]! += 1;
+    return frame;
+  }
+
+  unpin(frame: number): void {
+    this.frames.pins[frame]! -= 1;
+  }
+
+  /** Where the entry of a block lies, given the frame above it. */
+  entryAt(tree: Tree, above: number, index: number): number {
+    return above < 0 ? tree.entryAt : this.frames.at(above) + (index % FANOUT) * Entry.bytes;
+  }
+
+  slotAt(entryAt: number): number {
+    return this.frames.view.getUint32(entryAt, true);
+  }
+
+  /** A frame to install a block in. What is evicted for it is written out first, in a batch. */
+  takeFrame(): number {
+    const free = this.frames.take();
+    if (free >= 0) return free;
+    const victim = this.frames.victim();
+    if (victim < 0) {
+      throw new MemoryError('SGXIO_MEMORY_EXHAUSTED', 'every block of the cache is mapped; unmap some');
+    }
+    if (this.frames.isDirty(victim)) {
+      try {
+        if (!this.#blocking) throw this.#waitForRoom();
+        this.writeOut(this.#batchAround(victim));
+      } catch (error) {
+        this.frames.spare(victim);
+        throw error;
+      }
+    }
+    this.#drop(victim, false);
+    return this.frames.take();
+  }
+
+  /** Forgets a block without writing it. */
+  discard(frame: number): void {
+    this.flights.forget(frame);
+    this.#drop(frame, true);
+  }
+
+  /** The tree has no user any more, or no block: when it has neither, the frame of its record is let go. */
+  letGo(tree: Tree): void {
+    if (tree.frames > 0 || tree.users > 0 || this.trees.get(tree.number) !== tree) return;
+    this.trees.delete(tree.number);
+    if (tree.recordFrame >= 0) this.unpin(tree.recordFrame);
+  }
+
+  /** Seals frames into free slots, next to each other where there is room, and writes each run by one call. */
+  writeOut(list: readonly number[]): void {
+    for (let done = 0; done < list.length; ) {
+      const { first, count } = this.sealRun(list, done);
+      this.file.write(first * BLOCK_BYTES, this.#views[count]!);
+      for (let index = 0; index < count; index++) this.frames.clean(list[done + index]!);
+      done += count;
+    }
+  }
+
+  /** Seals frames of a list into the staging memory, as many as get slots in a row. They stay dirty. */
+  sealRun(list: readonly number[], start: number): { first: number; count: number } {
+    const first = this.#allocate();
+    let count = 0;
+    for (let slot = first; ; ) {
+      this.#seal(list[start + count]!, slot, count);
+      count++;
+      if (count === PROTECTED_BATCH_BLOCKS || start + count === list.length) return { first, count };
+      slot = this.slots.allocate();
+      if (slot < 0) return { first, count };
+      if (slot !== first + count) {
+        this.slots.putBack(slot);
+        return { first, count };
+      }
+    }
+  }
+
+  stagingView(count: number): Uint8Array<ArrayBuffer> {
+    return this.#views[count]!;
+  }
+
+  /** Writes out a batch of blocks while the thread goes on; they count as clean meanwhile. */
+  async flushAsync(): Promise<void> {
+    if (this.frames.dirtyCount === 0) return;
+    const list = this.#batchAround(this.frames.dirtyFrame(0)).filter(
+      (frame) => this.frames.flights[frame] === 0,
+    );
+    if (list.length === 0) return this.flights.settled();
+    await this.launch(list);
+  }
+
+  /** Seals frames now; the promise settles when the store has them. */
+  async launch(list: readonly number[]): Promise<void> {
+    const writes: Promise<void>[] = [];
+    try {
+      for (let done = 0; done < list.length; ) {
+        const { first, count } = this.sealRun(list, done);
+        writes.push(this.flights.start(list.slice(done, done + count), first, this.#views[count]!.slice()));
+        done += count;
+      }
+    } finally {
+      await Promise.all(writes);
+    }
+  }
+
+  /**
+   * Runs an operation that may need the store, without keeping the thread waiting: where it would wait, it is given
+   * up, waited for, and run again. It changes nothing before all that it needs is in frames, or goes on where it was.
+   */
+  async attempt<Result>(operation: () => Result, check: () => void): Promise<Result> {
+    for (let attempts = 0; ; attempts++) {
+      check();
+      this.#blocking = attempts >= ATTEMPTS_MAX;
+      try {
+        return operation();
+      } catch (error) {
+        if (error !== this.#wait) throw error;
+      } finally {
+        this.#blocking = true;
+      }
+      if (this.#wait.count === 0) await this.flushAsync();
+      else await this.#fetch();
+    }
+  }
+
+  /** Runs part of an operation that is not to be given up half-way: it waits for the store in place. */
+  inPlace<Result>(operation: () => Result): Result {
+    const blocking = this.#blocking;
+    this.#blocking = true;
+    try {
+      return operation();
+    } finally {
+      this.#blocking = blocking;
+    }
+  }
+
+  #fault(tree: Tree, level: number, index: number): number {
+    const above = this.#pinAbove(tree, level, index);
+    try {
+      const entryAt = this.entryAt(tree, above, index);
+      if (this.slotAt(entryAt) === 0) return this.#bringZero(tree, level, index, above);
+      const ahead = level === 0 && above >= 0 ? this.#runAhead(tree, index, entryAt) : 1;
+      return this.#bring(tree, level, index, above, ahead);
+    } finally {
+      if (above >= 0) this.unpin(above);
+    }
+  }
+
+  #pinAbove(tree: Tree, level: number, index: number): number {
+    return level === tree.height ? -1 : this.pin(tree, level + 1, Math.floor(index / FANOUT));
+  }
+
+  #bringZero(tree: Tree, level: number, index: number, above: number): number {
+    const frame = this.takeFrame();
+    const at = this.frames.at(frame);
+    this.frames.bytes.fill(0, at, at + BLOCK_BYTES);
+    this.frames.install(frame, tree, level, index, above);
+    return frame;
+  }
+
+  /** How many blocks to bring at once: more with each fault that follows the one before, as far as they lie in a row. */
+  #runAhead(tree: Tree, index: number, entryAt: number): number {
+    tree.streak = index === tree.nextFault ? tree.streak + 1 : 0;
+    const slot = this.slotAt(entryAt);
+    const most = Math.min(
+      tree.streak < 1 ? 1 : 2 ** (tree.streak + 1),
+      PROTECTED_BATCH_BLOCKS,
+      this.frames.count >> 3,
+      FANOUT - (index % FANOUT),
+    );
+    let count = 1;
+    while (
+      count < most &&
+      this.slotAt(entryAt + count * Entry.bytes) === slot + count &&
+      this.frames.find(tree, 0, index + count) < 0
+    ) {
+      count++;
+    }
+    tree.nextFault = index + count;
+    return count;
+  }
+
+  /** Brings a block into a frame, and blocks after it as long as frames are easily had. */
+  #bring(tree: Tree, level: number, index: number, above: number, ahead: number): number {
+    const entryAt = this.entryAt(tree, above, index);
+    const wanted = this.takeFrame();
+    try {
+      this.#load(entryAt, ahead);
+      this.#open(tree, level, index, entryAt, 0, wanted);
+    } catch (error) {
+      this.frames.giveBack(wanted);
+      throw error;
+    }
+    this.frames.install(wanted, tree, level, index, above);
+    this.frames.pins[wanted]! += 1;
+    for (let count = 1; count < ahead; count++) {
+      const frame = this.#takeClean();
+      if (frame < 0) break;
+      try {
+        this.#open(tree, level, index + count, entryAt + count * Entry.bytes, count, frame);
+        this.frames.install(frame, tree, level, index + count, above);
+      } catch {
+        // Who asks for that block will hear of it.
+        this.frames.giveBack(frame);
+        break;
+      }
+    }
+    this.unpin(wanted);
+    return wanted;
+  }
+
+  /** Puts what the host has for an entry and those after it into the staging memory, where it is private. */
+  #load(entryAt: number, count: number): void {
+    const slot = this.slotAt(entryAt);
+    const view = this.#views[count]!;
+    const arrival = this.#arrivals.get(slot);
+    if (arrival !== undefined) {
+      this.#arrivals.delete(slot);
+      if (this.#matches(arrival.entry, entryAt)) {
+        view.set(arrival.bytes.subarray(0, view.length));
+        if (arrival.bytes.length < view.length) view.fill(0, arrival.bytes.length);
+        return;
+      }
+    }
+    if (!this.#blocking) {
+      this.#wait.slot = slot;
+      this.#wait.count = count;
+      this.#wait.entry.set(this.frames.bytes.subarray(entryAt, entryAt + Entry.bytes));
+      throw this.#wait;
+    }
+    const read = this.file.read(slot * BLOCK_BYTES, view);
+    if (read < view.length) view.fill(0, read);
+  }
+
+  #matches(entry: Uint8Array<ArrayBuffer>, entryAt: number): boolean {
+    return entry.every((byte, index) => byte === this.frames.bytes[entryAt + index]);
+  }
+
+  async #fetch(): Promise<void> {
+    const { slot, count } = this.#wait;
+    const entry = this.#wait.entry.slice();
+    const bytes = new Uint8Array(count * BLOCK_BYTES);
+    await this.file.readAsync(slot * BLOCK_BYTES, bytes);
+    // Of operations that were given up.
+    if (this.#arrivals.size >= ARRIVALS_MAX) this.#arrivals.clear();
+    this.#arrivals.set(slot, { bytes, entry });
+  }
+
+  #open(tree: Tree, level: number, index: number, entryAt: number, staged: number, frame: number): void {
+    const { staging, bytes } = this.frames;
+    const nonceAt = entryAt + Entry.nonce;
+    const from = staging + staged * BLOCK_BYTES;
+    const to = this.frames.at(frame);
+    const cipher = this.keys.forOpening(tree, nonceAt);
+    if (cipher.open(nonceAt, from, BLOCK_BYTES, to, entryAt + Entry.tag)) return;
+    bytes.fill(0, to, to + BLOCK_BYTES);
+    throw tampered(tree, level, index);
+  }
+
+  /** A frame that costs no write, or -1. */
+  #takeClean(): number {
+    const free = this.frames.take();
+    if (free >= 0) return free;
+    const victim = this.frames.victim();
+    if (victim < 0) return -1;
+    if (this.frames.isDirty(victim)) {
+      this.frames.spare(victim);
+      return -1;
+    }
+    this.#drop(victim, false);
+    return this.frames.take();
+  }
+
+  #drop(frame: number, known: boolean): void {
+    const tree = this.frames.trees[frame]!;
+    this.frames.drop(frame, known);
+    this.letGo(tree);
+  }
+
+  #waitForRoom(): Wait {
+    this.#wait.count = 0;
+    return this.#wait;
+  }
+
+  /** A dirty frame and others of its rank that may as well be written with it, in the order of their files. */
+  #batchAround(frame: number): readonly number[] {
+    const { frames } = this;
+    const batch = this.#batch;
+    batch.length = 0;
+    batch.push(frame);
+    const rank = frames.rank(frame);
+    if (rank !== 0) return batch;
+    for (
+      let position = 0;
+      position < frames.dirtyCount && batch.length < PROTECTED_BATCH_BLOCKS;
+      position++
+    ) {
+      const other = frames.dirtyFrame(position);
+      if (other !== frame && frames.rank(other) === 0) batch.push(other);
+    }
+    return this.inFileOrder(batch);
+  }
+
+  inFileOrder(list: number[]): number[] {
+    const { trees, indexes } = this.frames;
+    return list.sort(
+      (left, right) => trees[left]!.number - trees[right]!.number || indexes[left]! - indexes[right]!,
+    );
+  }
+
+  #allocate(): number {
+    const slot = this.slots.allocate();
+    if (slot >= 0) return slot;
+    throw new SystemError('ENOSPC', -constants.errno.ENOSPC, 'write', 'the store is as large as it may be');
+  }
+
+  #seal(frame: number, slot: number, staged: number): void {
+    const { frames, keys } = this;
+    const tree = frames.trees[frame]!;
+    const above = frames.parents[frame]!;
+    const entryAt = this.entryAt(tree, above, frames.indexes[frame]!);
+    const { seals } = tree;
+    tree.seals = seals + 1;
+    const nonceAt = entryAt + Entry.nonce;
+    const cipher = keys.forSealing(tree, seals, nonceAt);
+    const output = frames.staging + staged * BLOCK_BYTES;
+    cipher.seal(nonceAt, frames.at(frame), BLOCK_BYTES, output, entryAt + Entry.tag);
+    const before = this.slotAt(entryAt);
+    frames.view.setUint32(entryAt, slot, true);
+    if (before !== 0) this.slots.release(before);
+    if (above >= 0) frames.dirty(above);
+    if (tree.recordFrame >= 0) frames.dirty(tree.recordFrame);
+  }
+}
+
+export function tampered(tree: { path: string }, level: number, index: number): FileTamperedError {
+  const block = index * FANOUT ** level;
+  return level === 0
+    ? new FileTamperedError(tree.path, block, `block ${block} is not what was written there`)
+    : new FileTamperedError(
+        tree.path,
+        block,
+        `the index of blocks ${block} to ${block + FANOUT ** level - 1} is not what was written there`,
+      );
+}

@@ -1,0 +1,106 @@
+import { AbortError, InvalidArgumentError, SgxioError, TimeoutError } from '../../errors.ts';
+import type { AsyncCallOptions } from '../transfer.ts';
+import { Names } from './names.ts';
+import type { Tree } from './tree.ts';
+import type { Volume } from './volume.ts';
+
+/**
+ * When changes are made durable: at no time but the end (they survive the end of the process, not that of the machine),
+ * at `sync`, also when a file that was written is closed, or after every change.
+ */
+export type Durability = 'none' | 'sync' | 'close' | 'write';
+export const DURABILITIES: readonly Durability[] = ['none', 'sync', 'close', 'write'];
+
+/** What a mount and its open files have in common. */
+export class Core {
+  readonly volume: Volume;
+  readonly names: Names;
+  readonly durability: Durability;
+  readonly now: () => number;
+  #open = true;
+  #begun = false;
+
+  constructor(volume: Volume, durability: Durability, now: () => number) {
+    if (!DURABILITIES.includes(durability)) {
+      throw new InvalidArgumentError(
+        `there is no durability '${durability}'; there are ${DURABILITIES.join(', ')}`,
+      );
+    }
+    this.volume = volume;
+    this.durability = durability;
+    this.now = now;
+    this.names = new Names(volume, now);
+  }
+
+  /** Runs what changes nothing. */
+  read<Result>(operation: () => Result): Result {
+    this.#requireOpen();
+    return operation();
+  }
+
+  async readAsync<Result>(operation: () => Result, options?: AsyncCallOptions): Promise<Result> {
+    this.#requireOpen();
+    return await this.volume.blocks.attempt(operation, this.#patience(options));
+  }
+
+  change<Result>(operation: () => Result): Result {
+    this.#begin();
+    const result = operation();
+    if (this.durability === 'write') this.volume.commit(true);
+    return result;
+  }
+
+  async changeAsync<Result>(operation: () => Result, options?: AsyncCallOptions): Promise<Result> {
+    this.#begin();
+    const { blocks } = this.volume;
+    const result = await blocks.attempt(operation, this.#patience(options));
+    if (this.durability === 'write') await this.volume.commitAsync(true);
+    // Write-behind: a cache that is half dirty is written out before it is full.
+    else if (blocks.frames.dirtyCount > blocks.frames.count >> 1) await blocks.flushAsync();
+    return result;
+  }
+
+  sync(): void {
+    this.#requireOpen();
+    this.volume.commit(this.durability !== 'none');
+  }
+
+  async syncAsync(): Promise<void> {
+    this.#requireOpen();
+    await this.volume.commitAsync(this.durability !== 'none');
+  }
+
+  /** One user of a file less; one without a name goes with its last. */
+  leave(tree: Tree): void {
+    if (this.#open && tree.orphan && tree.users === 1) this.names.destroyIfPossible(tree);
+    this.volume.leave(tree);
+  }
+
+  /** False when it was closed before. */
+  close(): boolean {
+    const open = this.#open;
+    this.#open = false;
+    return open;
+  }
+
+  #begin(): void {
+    this.#requireOpen();
+    this.volume.beginChange();
+    if (this.#begun) return;
+    this.#begun = true;
+    this.names.destroyOrphans();
+  }
+
+  #requireOpen(): void {
+    if (!this.#open) throw new SgxioError('SGXIO_CLOSED', `${this.volume.path} was closed; open it again`);
+  }
+
+  #patience({ signal, timeout }: AsyncCallOptions = {}): () => void {
+    const until = timeout === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeout;
+    return () => {
+      this.#requireOpen();
+      if (signal?.aborted === true) throw new AbortError('the call was aborted', { cause: signal.reason });
+      if (performance.now() > until) throw new TimeoutError(`the store did not answer within ${timeout} ms`);
+    };
+  }
+}
