@@ -186,8 +186,14 @@ export const callRules: Readonly<Record<CallKindName, CallRule>> = {
     errors: [...PATH, ...ENTRY, 'EFBIG', 'ENODEV', 'ETXTBSY'],
     prompt: false,
   },
-  readFile: { syscall: 'read', result: 'length', errors: FILE, prompt: false },
-  writeFile: { syscall: 'write', result: 'length', errors: [...FILE, ...DISK], prompt: false },
+  readFile: { syscall: 'read', result: 'length', errors: FILE, prompt: false, carries: 'in' },
+  writeFile: {
+    syscall: 'write',
+    result: 'length',
+    errors: [...FILE, ...DISK],
+    prompt: false,
+    carries: 'out',
+  },
   syncFile: { syscall: 'fsync', result: 'zero', errors: [...FILE, ...DISK], prompt: false },
   truncateFile: { syscall: 'ftruncate', result: 'zero', errors: [...FILE, ...DISK], prompt: false },
   statFile: {
@@ -232,6 +238,7 @@ export const callRules: Readonly<Record<CallKindName, CallRule>> = {
     result: 'length',
     errors: [...SOCKET, ...PEER, ...STOPPED],
     prompt: false,
+    carries: 'in',
   },
   sendTo: {
     syscall: 'sendto',
@@ -244,6 +251,7 @@ export const callRules: Readonly<Record<CallKindName, CallRule>> = {
       ...['EMSGSIZE', 'EACCES', 'EPERM', 'EDESTADDRREQ', 'EAFNOSUPPORT', 'EISCONN', 'EPROTOTYPE', 'EAGAIN'],
     ],
     prompt: false,
+    carries: 'out',
   },
   lookup: {
     syscall: 'getaddrinfo',
@@ -257,12 +265,19 @@ export const callRules: Readonly<Record<CallKindName, CallRule>> = {
     errors: ['EACCES', 'EBADF', 'EINVAL', 'EMFILE'],
     prompt: true,
   },
-  readStream: { syscall: 'read', result: 'length', errors: [...FILE, 'ECONNRESET'], prompt: false },
+  readStream: {
+    syscall: 'read',
+    result: 'length',
+    errors: [...FILE, 'ECONNRESET'],
+    prompt: false,
+    carries: 'in',
+  },
   writeStream: {
     syscall: 'write',
     result: 'length',
     errors: [...FILE, ...DISK, 'ECONNRESET'],
     prompt: false,
+    carries: 'out',
   },
   poll: { syscall: 'epoll_wait', result: 'limit', errors: ['EBADF', 'EINVAL', ...STOPPED], prompt: false },
 };

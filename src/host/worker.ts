@@ -188,8 +188,16 @@ export class Worker {
   }
 }
 
-/** Whether a call can be served from the start: it waits for its socket, and all it asks is in the journal. */
+/** Kinds that wait for a socket without having done anything, and of which the journal has all that they ask. */
+const servedAgain: ReadonlySet<number> = new Set([
+  CallKind.accept,
+  CallKind.receive,
+  CallKind.send,
+  CallKind.receiveFrom,
+  CallKind.sendTo,
+  CallKind.poll,
+]);
+
 function isServedAgain({ kind, waits }: TakenCall): boolean {
-  const { accept, receive, send, poll } = CallKind;
-  return waits && (kind === accept || kind === receive || kind === send || kind === poll);
+  return waits && servedAgain.has(kind);
 }
