@@ -3,11 +3,13 @@ import {
   connect,
   type Listener,
   listen,
+  memory,
   Operation,
   type PrivateRegion,
   takePrivateMemory,
 } from '../../src/enclave.ts';
 import { Peer, type PeerKey, PeerOperation, type Room, takeRoom } from './peer.ts';
+import { SecureTable } from './secure-table.ts';
 import { ChainingTable, OpenAddressingTable, type Table } from './table.ts';
 
 /**
@@ -16,15 +18,36 @@ import { ChainingTable, OpenAddressingTable, type Table } from './table.ts';
  */
 
 let region: PrivateRegion | undefined;
+let heap: memory.SecureHeap | undefined;
 let table: Table | undefined;
 let listener: Listener | undefined;
 const rooms: Room[] = [];
 
-/** Makes an empty model of `bytes` of private memory, which the first call takes, as one of two kinds of hash table. */
-export function prepare(bytes: number, kind: 'open-addressing' | 'chaining'): void {
-  region ??= takePrivateMemory(bytes);
+/**
+ * Where a model lies: as one of two kinds of hash table in private memory; in secure memory, when it is larger than
+ * private memory; or, to compare with, in memory that nothing protects.
+ */
+export type ModelKind = 'open-addressing' | 'chaining' | 'secure' | 'unprotected';
+
+/**
+ * Makes an empty model of `bytes`. The first call takes the memory for it; for a `secure` one, `privateBytes` of
+ * private memory and a store that the image asked for.
+ */
+export function prepare(bytes: number, kind: ModelKind, privateBytes = 0): void {
+  table = kind === 'secure' ? prepareSecure(bytes, privateBytes) : preparePlain(bytes, kind);
+}
+
+function preparePlain(bytes: number, kind: Exclude<ModelKind, 'secure'>): Table {
+  if (kind === 'unprotected') region ??= { address: 0, bytes: new Uint8Array(bytes) };
+  else region ??= takePrivateMemory(bytes);
   const { buffer, byteOffset } = region.bytes;
-  table = new (kind === 'chaining' ? ChainingTable : OpenAddressingTable)(buffer, byteOffset, bytes);
+  return new (kind === 'chaining' ? ChainingTable : OpenAddressingTable)(buffer, byteOffset, bytes);
+}
+
+function prepareSecure(bytes: number, privateBytes: number): Table {
+  heap ??= memory.createHeap({ privateBytes });
+  if (table instanceof SecureTable) heap.free(table.block);
+  return new SecureTable(heap, bytes);
 }
 
 /** Listens, and says at which port. */
@@ -50,7 +73,7 @@ export function serve(verification: Uint8Array): Served {
   return served;
 }
 
-/** What one prepared connection took, from the first request to the last reply. */
+/** What one prepared connection took, from the first request to the last reply, without the checksum. */
 export interface Played extends Served {
   readonly milliseconds: number;
 }
@@ -63,7 +86,7 @@ export function play(path: string, key: Uint8Array): Played {
   const began = performance.now();
   server.add(connection);
   const served = server.run(undefined);
-  return { ...served, milliseconds: performance.now() - began };
+  return { ...served, milliseconds: performance.now() - began - server.checksumMilliseconds };
 }
 
 /** Reads all that a connection has to say: what the far end of a wire found. */
@@ -85,6 +108,8 @@ class Server {
   readonly #leaving = new Set<Peer>();
   #requests = 0;
   #failed = 0;
+  /** Of all connections that have ended. */
+  checksumMilliseconds = 0;
 
   constructor(model: Table, key: PeerKey) {
     this.#table = model;
@@ -145,6 +170,7 @@ class Server {
   #end(peer: Peer): void {
     if (!this.#peers.delete(peer)) return;
     this.#requests += peer.session.requests;
+    this.checksumMilliseconds += peer.session.checksumMilliseconds;
     peer.close();
     this.#leaving.add(peer);
     this.#leave(peer);

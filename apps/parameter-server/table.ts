@@ -35,7 +35,7 @@ const TWO_TO_32 = 2 ** 32;
 /** Words of a slot: key low, key high, value low, value high. */
 const SLOT_WORDS = 4;
 /** Of the slots in use at most: probes stay short (8.5 slots for a miss on average, Knuth 6.4), and all end. */
-const MAXIMUM_LOAD = 0.75;
+export const MAXIMUM_LOAD = 0.75;
 
 /**
  * Open addressing with linear probing. A slot whose key is zero is free; the key zero itself has a slot of its
@@ -197,13 +197,13 @@ export class ChainingTable implements Table {
 }
 
 /** Adds to a value at `words[index]` (low) and `words[index + 1]` (high), wrapping at 64 bits. */
-function addTo(words: Uint32Array, index: number, deltaLow: number, deltaHigh: number): void {
+export function addTo(words: Uint32Array, index: number, deltaLow: number, deltaHigh: number): void {
   const low = (words[index]! + deltaLow) >>> 0;
   const carry = low < deltaLow ? 1 : 0;
   words[index] = low;
   words[index + 1] = words[index + 1]! + deltaHigh + carry;
 }
 
-function hashKey(keyLow: number, keyHigh: number): number {
+export function hashKey(keyLow: number, keyHigh: number): number {
   return finalMix(keyLow ^ Math.imul(finalMix(keyHigh ^ 0x9e37_79b9), 0x85eb_ca6b));
 }

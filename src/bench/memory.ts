@@ -3,6 +3,7 @@ import { hitRows } from './memory/hits.ts';
 import { subPageRows, traceRows } from './memory/reads.ts';
 import type { Row, Scale } from './memory/support.ts';
 import { workRows } from './memory/work.ts';
+import type { OnProgress, SuiteResult } from './suite.ts';
 
 const FULL: Scale = {
   rounds: 7,
@@ -21,28 +22,37 @@ const QUICK: Scale = {
   traceSteps: 60_000,
 };
 
+/** The parts of the suite, in order, by what they are about. */
+const PARTS: readonly (readonly [string, (scale: Scale) => Iterable<Row>])[] = [
+  ['accesses that do not fault', hitRows],
+  ['faults', storeRows],
+  ['sub-pages', subPageRows],
+  ['hit ratios of the policies', traceRows],
+  ['a sort and a join', workRows],
+];
+
+/** How many steps {@link memorySuite} tells of. */
+export const MEMORY_STEPS: number = PARTS.length;
+
+export interface MemoryResult extends SuiteResult {
+  readonly suite: 'memory';
+}
+
 /**
  * Measures secure memory against what bounds it: plain typed arrays where nothing faults, and the bare cipher with a
  * copy where something does. What is compared is measured in turns, and medians are given.
  */
-export async function memorySuite(options: {
-  quick?: boolean;
-  onProgress?: (line: string) => void;
-}): Promise<{ suite: 'memory'; rows: Row[] }> {
-  const scale = options.quick === true ? QUICK : FULL;
+export async function memorySuite(
+  { quick }: { readonly quick: boolean },
+  onProgress: OnProgress,
+): Promise<MemoryResult> {
+  const scale = quick ? QUICK : FULL;
   const rows: Row[] = [];
-  const parts: ((scale: Scale) => Iterable<Row>)[] = [hitRows, storeRows, subPageRows, traceRows, workRows];
-  for (const part of parts) {
-    for (const row of part(scale)) {
-      rows.push(row);
-      options.onProgress?.(
-        Object.entries(row)
-          .map((field) => field.join(' '))
-          .join('  '),
-      );
-      // Gives the caller's own tasks a turn.
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+  for (const [name, measure] of PARTS) {
+    onProgress(name);
+    rows.push(...measure(scale));
+    // Gives the caller's own tasks a turn.
+    await new Promise((resolve) => setImmediate(resolve));
   }
   return { suite: 'memory', rows };
 }

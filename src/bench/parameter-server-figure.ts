@@ -12,6 +12,20 @@ export interface SlowdownSeries {
   readonly points: readonly { readonly items: number; readonly slowdown: number }[];
 }
 
+/** What a figure of slowdowns says of itself. */
+export interface FigureWords {
+  readonly title: string;
+  /** What `items` of the points counts. */
+  readonly axis: string;
+  readonly published: string;
+}
+
+const ITEMS_WORDS: FigureWords = {
+  title: 'What exits cost an enclave, and what exit-less calls cost',
+  axis: 'Items updated per request',
+  published: 'Published: Eleos 2017, fig. 6a',
+};
+
 /**
  * The published experiment: a 2 MB parameter server on an i7-6700 with SGX, read off figure 6a of Orenbach,
  * Lifshits, Minkin and Silberstein, "Eleos: ExitLess OS Services for SGX Enclaves" (EuroSys 2017).
@@ -47,7 +61,7 @@ const STYLES: Readonly<Record<Origin, Style>> = {
     pointSize: 30,
   },
   published: {
-    title: 'Published: Eleos 2017, fig. 6a',
+    title: 'Published',
     colours: ['#8a8a8a', '#56b4e9'],
     dash: [2, 3],
     width: 2,
@@ -68,22 +82,23 @@ const TICKS: readonly number[] = [0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 15, 20, 30, 
 export function parameterServerFigure(
   series: readonly SlowdownSeries[],
   subtitle: readonly string[],
+  words: FigureWords = ITEMS_WORDS,
 ): LayeredSpec {
   return {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    title: { text: 'What exits cost an enclave, and what exit-less calls cost', subtitle: [...subtitle] },
+    title: { text: words.title, subtitle: [...subtitle] },
     width: 600,
     height: 400,
-    encoding: encodePosition(series),
+    encoding: encodePosition(series, words.axis),
     layer: ORIGINS.filter((origin) => series.some((curve) => curve.origin === origin)).map((origin) =>
-      drawOrigin(series, origin),
+      drawOrigin(series, origin, words),
     ),
     resolve: { scale: { color: 'independent' } },
     config: CONFIG,
   };
 }
 
-function encodePosition(series: readonly SlowdownSeries[]): object {
+function encodePosition(series: readonly SlowdownSeries[], title: string): object {
   const points = series.flatMap((curve) => curve.points);
   const slowdowns = points.map(({ slowdown }) => slowdown);
   const items = [...new Set(points.map((point) => point.items))].sort((left, right) => left - right);
@@ -94,7 +109,7 @@ function encodePosition(series: readonly SlowdownSeries[]): object {
       field: 'items',
       type: 'quantitative',
       scale: { type: 'log', base: 2, nice: false, padding: 14 },
-      axis: { title: 'Items updated per request', values: items, format: 'd' },
+      axis: { title, values: items, format: 'd' },
     },
     y: {
       field: 'slowdown',
@@ -110,8 +125,13 @@ function encodePosition(series: readonly SlowdownSeries[]): object {
 }
 
 /** The curves of one origin, with a legend of their own. */
-function drawOrigin(series: readonly SlowdownSeries[], origin: Origin): LayeredSpec['layer'][number] {
-  const { title, colours, dash, width, pointSize } = STYLES[origin];
+function drawOrigin(
+  series: readonly SlowdownSeries[],
+  origin: Origin,
+  words: FigureWords,
+): LayeredSpec['layer'][number] {
+  const { colours, dash, width, pointSize, ...style } = STYLES[origin];
+  const title = origin === 'published' ? words.published : style.title;
   const curves = series.filter((curve) => curve.origin === origin);
   const domain = curves.map(({ name }) => name);
   const range = domain.map((_, index) => colours[index % colours.length]!);

@@ -26,9 +26,12 @@ export function parameterServerSeries(result: ParameterServerResult): {
   const modelled = curves.filter((curve) => curve.origin === 'modelled');
   const wire =
     result.wire === 'tcp' ? 'TCP from another process on the same machine' : 'requests played from memory';
-  const machine = `${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}, Linux ${release()}, Node ${process.versions.node}`;
   return {
     series: [...measured, ...modelled, ...PUBLISHED_SERIES],
-    subtitle: [`2 MiB model, AES-GCM, ${wire}`, machine],
+    subtitle: [`2 MiB model, AES-GCM, ${wire}`, describeMachine()],
   };
+}
+
+export function describeMachine(): string {
+  return `${cpus().length} × ${cpus()[0]?.model ?? 'unknown processor'}, Linux ${release()}, Node ${process.versions.node}`;
 }

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import process from 'node:process';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import type { ModelKind } from '../../apps/parameter-server/server.ts';
 import { traceKey } from '../../apps/parameter-server/trace.ts';
 import { VERDICT_PATH, type WireWork, wirePath } from '../../apps/parameter-server/wire-services.ts';
 import { EnclaveError } from '../errors.ts';
@@ -21,25 +22,31 @@ export interface ParameterServerOptions {
   readonly requests: number;
   /** The kernel's network from another process, or requests that the host plays from memory. */
   readonly wire: 'tcp' | 'memory';
+  /** Size of the model; what is beyond private memory is paged. */
+  readonly modelMib: number;
 }
 
 export interface ParameterServerResult extends SuiteResult {
   readonly suite: 'parameter-server';
   readonly wire: 'tcp' | 'memory';
+  readonly modelMib: number;
   /** Whether every update was applied exactly once, in every run. Else the suite throws. */
   readonly verified: true;
 }
 
-const MODEL_BYTES = 2 * 1024 * 1024;
-const KEYS = 60_000;
+const MEBIBYTE = 1024 * 1024;
+/** Not quite half of what has room. */
+const KEYS_A_MIB = 30_000;
 const SEED = 1;
 const CONNECTIONS = 8;
 /** A request waits for the reply before it: one receive and one send each, as in the published experiment. */
 const WINDOW = 1;
 const ROUNDS = 3;
 const MICROSECONDS_A_SECOND = 1e6;
-/** The model, and for each connection two buffers and a key. */
-const PRIVATE_BYTES = 4 * 1024 * 1024;
+/** Private memory at most: less than the EPC of the published experiment. */
+const PRIVATE_MIB_MAX = 64;
+/** Of it, for what is not the model: for each connection two buffers and a key. */
+const CONNECTIONS_MIB = 2;
 
 /** One point of one round. */
 interface Sample {
@@ -56,45 +63,65 @@ export async function parameterServerSuite(
   options: ParameterServerOptions,
   onProgress: OnProgress,
 ): Promise<ParameterServerResult> {
+  const { items, wire, modelMib } = options;
   const requests = Math.max(1, Math.ceil(options.requests / ROUNDS));
-  const image = await buildImage(path('server.js'), {
-    name: 'parameter-server',
-    privateMemoryBytes: PRIVATE_BYTES,
-    grants: {
-      listen: ['tcp:127.0.0.1:0'],
-      connect: [
-        VERDICT_PATH,
-        wirePath(warmUp),
-        wirePath(warmUp),
-        ...options.items.map((count) => wirePath(work(count, requests))),
-      ].map((wire) => `unix:${wire}`),
-    },
-  });
-  const play = options.wire === 'tcp' ? playTcp : playMemory;
+  const works = items.map((count) => ({ requests, items: count, seed: SEED, keys: KEYS_A_MIB * modelMib }));
+  const warmUp: WireWork = { requests: 20_000, items: 8, seed: SEED, keys: KEYS_A_MIB * modelMib };
+  const image = await buildServer([warmUp, ...works], modelMib);
   const samples: Sample[] = [];
   for (let round = 0; round < ROUNDS; round++) {
-    for (const contender of contenders) {
+    for (const contender of contendersFor(modelMib)) {
       onProgress(`round ${round + 1} of ${ROUNDS}: ${contender.label}`);
-      samples.push(...(await play(image, contender, options.items, requests)));
+      const model = modelFor(contender, modelMib);
+      const played =
+        wire === 'tcp'
+          ? playTcp(image, contender, model, works)
+          : playMemory(image, contender, model, [warmUp, ...works]);
+      samples.push(...(await played));
     }
   }
-  return {
-    suite: 'parameter-server',
-    wire: options.wire,
-    verified: true,
-    rows: rowsOf(samples, options.items),
-  };
+  return { suite: 'parameter-server', wire, modelMib, verified: true, rows: rowsOf(samples, items) };
 }
 
-function work(items: number, requests: number): WireWork {
-  return { requests, items, seed: SEED, keys: KEYS };
+function isPaged(modelMib: number): boolean {
+  return modelMib + CONNECTIONS_MIB > PRIVATE_MIB_MAX;
 }
 
-/** Played first and not counted: code that was not yet compiled would be timed as if it were the boundary. */
-const warmUp: WireWork = work(8, 20_000);
+function privateMib(modelMib: number): number {
+  return Math.min(modelMib + CONNECTIONS_MIB, PRIVATE_MIB_MAX);
+}
+
+/** Beyond private memory SGX would page as well, so an exit alone is no model of it. */
+function contendersFor(modelMib: number): readonly Contender[] {
+  return isPaged(modelMib) ? contenders.filter(({ model }) => model === undefined) : contenders;
+}
+
+/** What `prepare` is launched with. */
+type Model = [bytes: number, kind: ModelKind, privateBytes: number];
+
+function modelFor({ strategy }: Contender, modelMib: number): Model {
+  const privateBytes = (privateMib(modelMib) - CONNECTIONS_MIB) * MEBIBYTE;
+  if (!isPaged(modelMib)) return [modelMib * MEBIBYTE, 'open-addressing', privateBytes];
+  return [modelMib * MEBIBYTE, strategy === 'direct' ? 'unprotected' : 'secure', privateBytes];
+}
+
+async function buildServer(works: readonly WireWork[], modelMib: number): Promise<Image> {
+  return await buildImage(path('server.js'), {
+    name: 'parameter-server',
+    privateMemoryBytes: privateMib(modelMib) * MEBIBYTE,
+    // Beside the pages of the model their tags and versions.
+    storeBytes: isPaged(modelMib) ? Math.ceil(modelMib * 1.02 + 1) * MEBIBYTE : 0,
+    grants: {
+      listen: ['tcp:127.0.0.1:0'],
+      connect: [VERDICT_PATH, ...works.map(wirePath)].map((wire) => `unix:${wire}`),
+    },
+  });
+}
 
 /** How many steps {@link parameterServerSuite} tells of. */
-export const PARAMETER_SERVER_STEPS: number = ROUNDS * contenders.length;
+export function parameterServerSteps({ modelMib }: Pick<ParameterServerOptions, 'modelMib'>): number {
+  return ROUNDS * contendersFor(modelMib).length;
+}
 
 function path(file: string): string {
   return fileURLToPath(new URL(`../../apps/parameter-server/${file}`, import.meta.url));
@@ -103,17 +130,17 @@ function path(file: string): string {
 async function playTcp(
   image: Image,
   contender: Contender,
-  items: readonly number[],
-  requests: number,
+  model: Model,
+  works: readonly WireWork[],
 ): Promise<Sample[]> {
   await using enclave = await Enclave.create(image, contender.options);
-  await enclave.launch('prepare', MODEL_BYTES, 'open-addressing');
+  await enclave.launch('prepare', ...model);
   const port = await enclave.launch('open', '127.0.0.1', 0);
   const verification = randomBytes(32);
   const served = enclave.launch('serve', new Uint8Array(verification));
   const samples: Sample[] = [];
   // The first run warms both sides up and is not counted.
-  const report = await runClient(Number(port), verification, [items[0]!, ...items], requests, enclave);
+  const report = await runClient(Number(port), verification, [works[0]!, ...works], enclave);
   for (const run of report.runs.slice(1)) {
     samples.push({
       contender,
@@ -146,10 +173,10 @@ interface ClientReport {
 async function runClient(
   port: number,
   verification: Uint8Array,
-  items: readonly number[],
-  requests: number,
+  works: readonly WireWork[],
   server: Enclave,
 ): Promise<ClientReport> {
+  const { requests, keys } = works[0]!;
   const pid = server.pid as number;
   const before = { server: await processorMicroseconds(pid), host: process.cpuUsage() };
   const child = spawn(
@@ -165,9 +192,9 @@ async function runClient(
       '--requests',
       requests,
       '--items',
-      items.join(','),
+      works.map(({ items }) => items).join(','),
       '--keys',
-      KEYS,
+      keys,
       '--seed',
       SEED,
       '--stop',
@@ -186,7 +213,7 @@ async function runClient(
       `the client of the parameter server failed: ${errors.trim()}`,
     );
   const { user, system } = process.cpuUsage(before.host);
-  const total = requests * items.length;
+  const total = requests * works.length;
   const after = await processorMicroseconds(pid);
   const { rows } = JSON.parse(output) as { rows: ClientRun[] };
   return {
@@ -196,26 +223,26 @@ async function runClient(
   };
 }
 
+/** The first work is played and not counted: code that was not yet compiled would be timed as if it were the boundary. */
 async function playMemory(
   image: Image,
   contender: Contender,
-  items: readonly number[],
-  requests: number,
+  model: Model,
+  works: readonly WireWork[],
 ): Promise<Sample[]> {
   const services = { module: new URL('../../apps/parameter-server/wire-services.js', import.meta.url).href };
   await using enclave = await Enclave.create(image, { ...contender.options, services });
   const samples: Sample[] = [];
-  await playOne(enclave, warmUp);
-  for (const count of items) {
-    const milliseconds = await playOne(enclave, work(count, requests));
-    samples.push({ contender, items: count, microseconds: (milliseconds * 1000) / requests });
+  for (const work of works) {
+    const microseconds = ((await playOne(enclave, model, work)) * 1000) / work.requests;
+    samples.push({ contender, items: work.items, microseconds });
   }
-  return samples;
+  return samples.slice(1);
 }
 
 /** Plays one wire on an empty model, checks every reply, and says how many milliseconds the server took. */
-async function playOne(enclave: Enclave, played: WireWork): Promise<number> {
-  await enclave.launch('prepare', MODEL_BYTES, 'open-addressing');
+async function playOne(enclave: Enclave, model: Model, played: WireWork): Promise<number> {
+  await enclave.launch('prepare', ...model);
   const { milliseconds } = (await enclave.launch('play', wirePath(played), traceKey(played))) as {
     milliseconds: number;
   };
@@ -232,7 +259,7 @@ function rowsOf(samples: readonly Sample[], items: readonly number[]): Row[] {
     const direct = median(
       here.filter((sample) => sample.contender.strategy === 'direct').map((sample) => sample.microseconds),
     );
-    for (const contender of contenders) {
+    for (const contender of new Set(here.map((sample) => sample.contender))) {
       const own = here.filter((sample) => sample.contender === contender);
       rows.push(rowOf(contender, count, own, direct));
     }

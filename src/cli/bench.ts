@@ -1,14 +1,17 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import process from 'node:process';
-import { type Command, InvalidArgumentError as InvalidOption } from 'commander';
+import { type Command, InvalidArgumentError as InvalidOption, Option } from 'commander';
+import type { TopLevelSpec } from 'vega-lite';
 import { CALL_STEPS, callSuite } from '../bench/call.ts';
 import { COPY_STEPS, copySuite } from '../bench/copy.ts';
 import { drawFigure } from '../bench/figure.ts';
 import { LAUNCH_STEPS, launchSuite } from '../bench/launch.ts';
+import { MEMORY_STEPS, memorySuite } from '../bench/memory.ts';
+import { FIGURE_MODELS_MIB, memoryFigure, memorySeries } from '../bench/memory-figure.ts';
 import {
-  PARAMETER_SERVER_STEPS,
   type ParameterServerResult,
+  parameterServerSteps,
   parameterServerSuite,
 } from '../bench/parameter-server.ts';
 import { parameterServerFigure } from '../bench/parameter-server-figure.ts';
@@ -21,6 +24,11 @@ import { addEchoSuites } from './bench-echo.ts';
 const FIGURE_FOLDER = 'out';
 /** Requests played from memory for each one over the network: they take a fraction of the time. */
 const MEMORY_REQUESTS = 4;
+const MEMORY_FIGURE_REQUESTS = 12_000;
+/** The published experiment's. */
+const MODEL_MIB = 2;
+/** Keys of the client's account are numbered in 32 bits, and it holds nine bytes for each. */
+const MODEL_MIB_MAX = 4096;
 
 /** `sgxio bench`: measurements, each suite in one interleaved run. */
 export function addBench(program: Command): void {
@@ -64,9 +72,30 @@ Examples:
     .option('--items <list>', 'items that each request updates', parseCounts, [1, 2, 4, 8, 16, 32, 64])
     .option('--requests <number>', 'requests of each point', parseCount, 3000)
     .option('--wire <wire>', 'tcp from another process, or memory', parseWire, 'tcp')
-    .option('--figure', `both wires, and the figure: ${FIGURE_FOLDER}/parameter-server.svg, .png and .json`)
+    .option('--model-mib <number>', 'size of the model; beyond 62 it is paged', parseModel, MODEL_MIB)
+    .addOption(
+      new Option(
+        '--figure [of]',
+        `a figure of both wires, or of models of several sizes, in ${FIGURE_FOLDER}/`,
+      )
+        .choices(['items', 'memory'])
+        .preset('items'),
+    )
     .action(benchParameterServer);
   addEchoSuites(bench, run, parseCount, parseCounts);
+  bench
+    .command('memory')
+    .description('secure memory against plain memory and the bare cipher')
+    .option('--json', 'print one JSON document')
+    .option('--quick', 'small data and few rounds: a first look')
+    .option(
+      '--figure',
+      `models of several sizes in the parameter server: ${FIGURE_FOLDER}/memory.svg, .png and .json`,
+    )
+    .action(async ({ json, quick, figure }: { json?: true; quick?: true; figure?: true }) => {
+      if (figure === true) return memoryExperiment(MEMORY_FIGURE_REQUESTS);
+      await run(MEMORY_STEPS, json, (tell) => memorySuite({ quick: quick === true }, tell));
+    });
 }
 
 interface ParameterServerFlags {
@@ -74,25 +103,45 @@ interface ParameterServerFlags {
   readonly items: number[];
   readonly requests: number;
   readonly wire: 'tcp' | 'memory';
-  readonly figure?: true;
+  readonly modelMib: number;
+  readonly figure?: 'items' | 'memory';
 }
 
 async function benchParameterServer({ json, figure, ...options }: ParameterServerFlags): Promise<void> {
-  if (figure === true) return experiment(options.items, options.requests);
-  await run(PARAMETER_SERVER_STEPS, json, (tell) => parameterServerSuite(options, tell));
+  if (figure === 'items') return experiment(options.items, options.requests);
+  if (figure === 'memory') return memoryExperiment(options.requests * MEMORY_REQUESTS);
+  await run(parameterServerSteps(options), json, (tell) => parameterServerSuite(options, tell));
 }
 
 /** The whole experiment: over the kernel's network, then the boundary alone, then the figure of both. */
 async function experiment(items: readonly number[], requests: number): Promise<void> {
   console.log('Encrypted updates of a private model, from a client process over TCP:\n');
-  const tcp = await run(PARAMETER_SERVER_STEPS, undefined, (tell) =>
-    parameterServerSuite({ items, requests, wire: 'tcp' }, tell),
+  const steps = parameterServerSteps({ modelMib: MODEL_MIB });
+  const tcp = await run(steps, undefined, (tell) =>
+    parameterServerSuite({ items, requests, wire: 'tcp', modelMib: MODEL_MIB }, tell),
   );
   console.log('The same requests played from memory by the host: the boundary alone, without a network.\n');
-  const memory = await run(PARAMETER_SERVER_STEPS, undefined, (tell) =>
-    parameterServerSuite({ items, requests: requests * MEMORY_REQUESTS, wire: 'memory' }, tell),
+  const memory = await run(steps, undefined, (tell) =>
+    parameterServerSuite(
+      { items, requests: requests * MEMORY_REQUESTS, wire: 'memory', modelMib: MODEL_MIB },
+      tell,
+    ),
   );
   await writeFigure(tcp, memory);
+}
+
+/** One update a request, in models that fit in private memory and that do not, then the figure. */
+async function memoryExperiment(requests: number): Promise<void> {
+  const results: ParameterServerResult[] = [];
+  for (const modelMib of FIGURE_MODELS_MIB) {
+    console.log(`A model of ${modelMib} MiB, one update a request:\n`);
+    const options = { items: [1], requests, wire: 'memory', modelMib } as const;
+    results.push(
+      await run(parameterServerSteps(options), undefined, (tell) => parameterServerSuite(options, tell)),
+    );
+  }
+  const series = memorySeries(results);
+  await writeFiles('memory', memoryFigure(series), { results, series });
 }
 
 /** Runs a suite; progress goes to standard error, results alone to standard output. */
@@ -108,8 +157,14 @@ async function run<Result extends SuiteResult>(
   return result;
 }
 
-/** One column for each figure that any row has. */
+/** A table for the rows of each kind, where they are of several. */
 function describe(rows: readonly Row[]): string {
+  const kinds = [...new Set(rows.map((row) => row['what']))];
+  return kinds.map((kind) => describeAlike(rows.filter((row) => row['what'] === kind))).join('\n');
+}
+
+/** One column for each figure that any row has. */
+function describeAlike(rows: readonly Row[]): string {
   const flat = rows.map((row) => Object.entries(row).flatMap(([key, value]) => flatten(key, value)));
   const names = [...new Set(flat.flatMap((row) => row.map(([name]) => name)))];
   const columns = names.map((name) => ({
@@ -132,12 +187,16 @@ function flatten(key: string, value: Row[string]): [string, number | string | bo
 
 async function writeFigure(tcp: ParameterServerResult, memory: ParameterServerResult): Promise<void> {
   const { series, subtitle } = parameterServerSeries(memory);
-  const { svg, png } = await drawFigure(parameterServerFigure(series, subtitle));
+  await writeFiles('parameter-server', parameterServerFigure(series, subtitle), { tcp, memory, series });
+}
+
+async function writeFiles(figure: string, spec: TopLevelSpec, numbers: object): Promise<void> {
+  const { svg, png } = await drawFigure(spec);
   await mkdir(FIGURE_FOLDER, { recursive: true });
-  const name = join(FIGURE_FOLDER, 'parameter-server');
+  const name = join(FIGURE_FOLDER, figure);
   await writeFile(`${name}.svg`, svg);
   await writeFile(`${name}.png`, png);
-  await writeFile(`${name}.json`, `${JSON.stringify({ tcp, memory, series }, null, 2)}\n`);
+  await writeFile(`${name}.json`, `${JSON.stringify(numbers, null, 2)}\n`);
   console.log(`Every update was applied exactly once, in every run.
 The figure: ${name}.svg and ${name}.png; all numbers: ${name}.json`);
 }
@@ -145,6 +204,12 @@ The figure: ${name}.svg and ${name}.png; all numbers: ${name}.json`);
 function parseCount(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidOption('It takes a whole number from 1.');
   return Number(text);
+}
+
+function parseModel(text: string): number {
+  const mib = parseCount(text);
+  if (mib > MODEL_MIB_MAX) throw new InvalidOption(`It is ${MODEL_MIB_MAX} at most.`);
+  return mib;
 }
 
 function parseCounts(text: string): number[] {
