@@ -35,7 +35,7 @@ export function memorySeries(results: readonly ParameterServerResult[]): Slowdow
 }
 
 export function memoryFigure(series: readonly SlowdownSeries[]): TopLevelSpec {
-  const what = 'One update per request, AES-GCM, played from memory; 64 MiB of private memory';
+  const what = 'One update per request, AES-GCM, played from memory; at most 64 MiB of private memory';
   return parameterServerFigure(series, [what, describeMachine()], WORDS);
 }
 
