@@ -133,6 +133,12 @@ export const BLOCKING_THREADS_MAX = 8;
 export const BLOCKING_CALLS_MAX = 64;
 /** How long such a thread waits for work before it ends, in milliseconds: starting one takes some thirty. */
 export const BLOCKING_IDLE_MILLISECONDS = 2000;
+/** The buffer cache of a protected mount unless its grant tells: it fits in the private memory that is the default. */
+export const PROTECTED_CACHE_BYTES_DEFAULT = 786_432;
+/** Room for {@link PROTECTED_FRAMES_MIN} blocks, for a batch of sealed ones, and for the root. */
+export const PROTECTED_CACHE_BYTES_MIN = 536_576;
+/** The secret that a host gives an enclave for its protected mounts. */
+export const FILE_SECRET_BYTES = 32;
 /** Slots of 4 KiB in the store of a protected mount: 8 TiB, and numbers of slots stay positive 32-bit integers. */
 export const PROTECTED_SLOTS_MAX: number = 2 ** 31 - 32;
 /** Files of a protected mount whose keys are ready: each key costs a derivation and a key schedule. */

@@ -13,6 +13,8 @@ export interface Boot {
   readonly exitNanoseconds: number;
   /** The host's directory for each grant of files, for the strategies that serve calls in the same process. */
   readonly directories: readonly string[];
+  /** Whether a secret for protected mounts lies behind the image. */
+  readonly hasFileSecret?: boolean;
   /** Who serves calls in place of sgxio, for the strategies that serve them in the same process. */
   readonly services: { readonly module: string; readonly data?: unknown } | undefined;
 }

@@ -23,7 +23,17 @@ export interface FileGrant {
   /** Where the program sees the folder: an absolute path. */
   readonly mount: string;
   readonly access: FileAccess;
+  /** Whether its files are kept from the host: sealed in one file of the folder, see docs/protected-files.md. */
+  readonly protected?: boolean | undefined;
+  /** Of a protected mount: bytes of private memory for its buffer cache. */
+  readonly cacheBytes?: number | undefined;
+  /** Of a protected mount: when changes are made durable. */
+  readonly durability?: FileDurability | undefined;
 }
+
+/** At the end only, at `sync`, also when a file that was written is closed, or after every change. */
+export type FileDurability = 'none' | 'sync' | 'close' | 'write';
+export const FILE_DURABILITIES: readonly FileDurability[] = ['none', 'sync', 'close', 'write'];
 
 /** A place below a mount; `relative` is empty for the mount itself and never leads out of it. */
 export interface MountedPath<G extends FileGrant = FileGrant> {

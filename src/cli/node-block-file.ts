@@ -10,8 +10,11 @@ import {
   write,
   writeSync,
 } from 'node:fs';
+import { constants } from 'node:os';
 import { promisify } from 'node:util';
 import type { BlockFile } from '../enclave/protected/block-file.ts';
+import { systemError } from '../linux/ffi.ts';
+import { LOCK_EX, LOCK_SH, lockFile } from '../linux/files.ts';
 
 const readFile = promisify(read);
 const writeFile = promisify(write);
@@ -23,6 +26,13 @@ export class NodeBlockFile implements BlockFile {
 
   constructor(path: string, flags: 'r' | 'r+' | 'wx+') {
     this.#descriptor = openSync(path, flags, 0o600);
+  }
+
+  /** Locks the file against others that lock it; false when they have it. */
+  tryLock(shared: boolean): boolean {
+    const result = lockFile(this.#descriptor, shared ? LOCK_SH : LOCK_EX);
+    if (result < 0 && result !== -constants.errno.EAGAIN) throw systemError(-result, 'flock');
+    return result === 0;
   }
 
   size(): number {

@@ -6,8 +6,23 @@ import { DIRECTORY_ENTRIES_MAX, PATH_BYTES_MAX } from '../limits.ts';
 import type { DirectoryEntry } from '../linux/directory-entries.ts';
 import { FILE_STATUS_BYTES } from '../linux/file-status.ts';
 import { Directory } from './directory.ts';
-import { checkMode, encodeTimes, File, type FileTimes } from './file.ts';
-import { type GrantedPath, grantedPath } from './mounted-path.ts';
+import { checkMode, encodeTimes, type FileTimes, type File as PlainFile } from './file.ts';
+import { grantedPath } from './mounted-path.ts';
+import {
+  atPath,
+  isWriting,
+  type Mode,
+  type OpenFlags,
+  openHostFile,
+  openHostFileAsync,
+} from './open-file.ts';
+import {
+  openProtectedMount,
+  type ProtectedPlace,
+  type ProtectionOptions,
+  protectedPlace,
+} from './protected/granted.ts';
+import type { OpenOptions, ProtectedDirectory, ProtectedFile, ProtectedMount } from './protected/mount.ts';
 import { type Stats, statsIn } from './stats.ts';
 import {
   type AsyncCallOptions,
@@ -26,40 +41,18 @@ import {
  */
 export type { DirectoryEntry, DirectoryEntryType } from '../linux/directory-entries.ts';
 export { Directory } from './directory.ts';
-export { type AtPosition, File, type FileTimes, type LockOptions } from './file.ts';
+export type { AtPosition, FileTimes, LockOptions } from './file.ts';
+export type { Mode, OpenFlags } from './open-file.ts';
+export { FileCounter } from './protected/file-counter.ts';
+export type { CounterValue, MonotonicCounter, StalePolicy } from './protected/freshness.ts';
+export type { ProtectionOptions } from './protected/granted.ts';
+export type { Mapping } from './protected/mapping.ts';
+export { ProtectedDirectory, ProtectedFile, ProtectedMount } from './protected/mount.ts';
 export type { Stats } from './stats.ts';
 
-const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_APPEND, O_SYNC, O_DIRECTORY } = constants;
+/** An open file: of the host's, or of a protected mount, which the manifest decides. */
+export type File = PlainFile | ProtectedFile;
 
-/** As those of `node:fs`. */
-export type OpenFlags =
-  | ('r' | 'rs' | 'r+' | 'rs+')
-  | ('w' | 'wx' | 'w+' | 'wx+')
-  | ('a' | 'ax' | 'as' | 'a+' | 'ax+' | 'as+');
-
-const FLAGS: Readonly<Record<OpenFlags, number>> = {
-  r: O_RDONLY,
-  rs: O_RDONLY | O_SYNC,
-  'r+': O_RDWR,
-  'rs+': O_RDWR | O_SYNC,
-  w: O_WRONLY | O_CREAT | O_TRUNC,
-  wx: O_WRONLY | O_CREAT | O_TRUNC | O_EXCL,
-  'w+': O_RDWR | O_CREAT | O_TRUNC,
-  'wx+': O_RDWR | O_CREAT | O_TRUNC | O_EXCL,
-  a: O_WRONLY | O_CREAT | O_APPEND,
-  ax: O_WRONLY | O_CREAT | O_APPEND | O_EXCL,
-  as: O_WRONLY | O_CREAT | O_APPEND | O_SYNC,
-  'a+': O_RDWR | O_CREAT | O_APPEND,
-  'ax+': O_RDWR | O_CREAT | O_APPEND | O_EXCL,
-  'as+': O_RDWR | O_CREAT | O_APPEND | O_SYNC,
-};
-
-/** The permissions of a file that is created, less those of the host's umask. */
-export interface Mode {
-  readonly mode?: number;
-}
-
-const FILE_MODE = 0o666;
 const DIRECTORY_MODE = 0o777;
 const { EXDEV } = osConstants.errno;
 
@@ -67,40 +60,55 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** Opens a file; `flags` are those of `node:fs`, `r` unless told. */
-export function open(path: string, flags: OpenFlags = 'r', options?: Mode & CallOptions): File {
-  return new File(callSync(opening(path, flags, options), options), path);
+export function open(path: string, flags: OpenFlags = 'r', options?: OpenOptions & CallOptions): File {
+  const place = placeOf(path, isWriting(flags));
+  if (place !== undefined) return place.mount.open(place.path, flags, options);
+  return openHostFile(path, flags, options);
 }
 
 export async function openAsync(
   path: string,
   flags: OpenFlags = 'r',
-  options?: Mode & AsyncCallOptions,
+  options?: OpenOptions & AsyncCallOptions,
 ): Promise<File> {
-  return new File(await callAsync(opening(path, flags, options), options), path);
+  const place = placeOf(path, isWriting(flags));
+  if (place !== undefined) return await place.mount.openAsync(place.path, flags, options);
+  return await openHostFileAsync(path, flags, options);
 }
 
-function opening(path: string, flags: OpenFlags, options: Mode | undefined): Transfer {
-  if (!Object.hasOwn(FLAGS, flags)) {
-    throw new InvalidArgumentError(
-      `there are no flags ${JSON.stringify(flags)}; write one of ${Object.keys(FLAGS).join(', ')}`,
-    );
-  }
-  const bits = FLAGS[flags];
-  const writes = bits !== O_RDONLY && bits !== (O_RDONLY | O_SYNC);
-  const granted = grantedPath(path, writes);
-  return { ...atPath(CallKind.openFile, path, granted), a1: bits, a2: checkMode(options?.mode ?? FILE_MODE) };
+/** Where a path lies when its mount is a protected one. */
+function placeOf(path: string, writes: boolean): ProtectedPlace | undefined {
+  return protectedPlace(path, writes);
 }
 
-export function openDirectory(path: string, options?: CallOptions): Directory {
+/**
+ * Opens a protected mount of the image with a key, a counter or a policy of the program's own, before its first use.
+ * Without this, the first use opens it with the secret that the host started the enclave with.
+ */
+export function protect(mount: string, options: ProtectionOptions = {}): ProtectedMount {
+  return openProtectedMount(mount, options);
+}
+
+export function openDirectory(path: string, options?: CallOptions): Directory | ProtectedDirectory {
+  const place = placeOf(path, false);
+  if (place !== undefined) return place.mount.openDirectory(place.path);
   return new Directory(callSync(openingDirectory(path), options), path);
 }
 
-export async function openDirectoryAsync(path: string, options?: AsyncCallOptions): Promise<Directory> {
+export async function openDirectoryAsync(
+  path: string,
+  options?: AsyncCallOptions,
+): Promise<Directory | ProtectedDirectory> {
+  const place = placeOf(path, false);
+  if (place !== undefined) return await place.mount.openDirectoryAsync(place.path, options);
   return new Directory(await callAsync(openingDirectory(path), options), path);
 }
 
 function openingDirectory(path: string): Transfer {
-  return { ...atPath(CallKind.openFile, path, grantedPath(path, false)), a1: O_RDONLY | O_DIRECTORY };
+  return {
+    ...atPath(CallKind.openFile, path, grantedPath(path, false)),
+    a1: constants.O_RDONLY | constants.O_DIRECTORY,
+  };
 }
 
 /** All entries of a directory, in no order. */
@@ -126,12 +134,6 @@ function addEntry(entries: DirectoryEntry[], entry: DirectoryEntry, path: string
   entries.push(entry);
 }
 
-/** A call on one path, which is its payload. */
-function atPath(kind: number, path: string, { mount, bytes }: GrantedPath): Transfer {
-  const { length } = bytes;
-  return { kind, handle: 0, view: bytes, length, direction: Direction.out, a0: mount, a1: length, path };
-}
-
 /** A call on one path whose answer takes the place of the path: room for at least `room` bytes. */
 function asking(kind: number, path: string, room: number): Transfer & { view: Uint8Array<ArrayBuffer> } {
   const { mount, bytes } = grantedPath(path, false);
@@ -143,33 +145,45 @@ function asking(kind: number, path: string, room: number): Transfer & { view: Ui
 
 /** The status of what a path leads to. */
 export function stat(path: string, options?: CallOptions): Stats {
+  const place = placeOf(path, false);
+  if (place !== undefined) return place.mount.stat(place.path, options);
   const call = asking(CallKind.statPath, path, FILE_STATUS_BYTES);
   return statsIn(call.view, callSync({ ...call, a2: 1 }, options));
 }
 
 export async function statAsync(path: string, options?: AsyncCallOptions): Promise<Stats> {
+  const place = placeOf(path, false);
+  if (place !== undefined) return await place.mount.statAsync(place.path, options);
   const call = asking(CallKind.statPath, path, FILE_STATUS_BYTES);
   return statsIn(call.view, await callAsync({ ...call, a2: 1 }, options));
 }
 
 /** The status of a path's own entry, be it a link. */
 export function lstat(path: string, options?: CallOptions): Stats {
+  const place = placeOf(path, false);
+  if (place !== undefined) return place.mount.lstat(place.path, options);
   const call = asking(CallKind.statPath, path, FILE_STATUS_BYTES);
   return statsIn(call.view, callSync(call, options));
 }
 
 export async function lstatAsync(path: string, options?: AsyncCallOptions): Promise<Stats> {
+  const place = placeOf(path, false);
+  if (place !== undefined) return await place.mount.lstatAsync(place.path, options);
   const call = asking(CallKind.statPath, path, FILE_STATUS_BYTES);
   return statsIn(call.view, await callAsync(call, options));
 }
 
 /** The text of a link. Where it leads is the host's to say. */
 export function readlink(path: string, options?: CallOptions): string {
+  const place = placeOf(path, false);
+  if (place !== undefined) return place.mount.readlink(place.path);
   const call = asking(CallKind.readLink, path, PATH_BYTES_MAX + 1);
   return decoder.decode(call.view.subarray(0, callSync(call, options)));
 }
 
 export async function readlinkAsync(path: string, options?: AsyncCallOptions): Promise<string> {
+  const place = placeOf(path, false);
+  if (place !== undefined) return await place.mount.readlinkAsync(place.path);
   const call = asking(CallKind.readLink, path, PATH_BYTES_MAX + 1);
   return decoder.decode(call.view.subarray(0, await callAsync(call, options)));
 }
@@ -179,39 +193,57 @@ function changing(kind: number, path: string, mode = 0): Transfer {
 }
 
 export function mkdir(path: string, options?: Mode & CallOptions): void {
+  const place = placeOf(path, true);
+  if (place !== undefined) return place.mount.mkdir(place.path, options);
   callSync(changing(CallKind.makeDirectory, path, checkMode(options?.mode ?? DIRECTORY_MODE)), options);
 }
 
 export async function mkdirAsync(path: string, options?: Mode & AsyncCallOptions): Promise<void> {
+  const place = placeOf(path, true);
+  if (place !== undefined) return await place.mount.mkdirAsync(place.path, options);
   const mode = checkMode(options?.mode ?? DIRECTORY_MODE);
   await callAsync(changing(CallKind.makeDirectory, path, mode), options);
 }
 
 export function rmdir(path: string, options?: CallOptions): void {
+  const place = placeOf(path, true);
+  if (place !== undefined) return place.mount.rmdir(place.path, options);
   callSync(changing(CallKind.removeDirectory, path), options);
 }
 
 export async function rmdirAsync(path: string, options?: AsyncCallOptions): Promise<void> {
+  const place = placeOf(path, true);
+  if (place !== undefined) return await place.mount.rmdirAsync(place.path, options);
   await callAsync(changing(CallKind.removeDirectory, path), options);
 }
 
 export function unlink(path: string, options?: CallOptions): void {
+  const place = placeOf(path, true);
+  if (place !== undefined) return place.mount.unlink(place.path, options);
   callSync(changing(CallKind.unlink, path), options);
 }
 
 export async function unlinkAsync(path: string, options?: AsyncCallOptions): Promise<void> {
+  const place = placeOf(path, true);
+  if (place !== undefined) return await place.mount.unlinkAsync(place.path, options);
   await callAsync(changing(CallKind.unlink, path), options);
 }
 
 export function chmod(path: string, mode: number, options?: CallOptions): void {
+  const place = placeOf(path, true);
+  if (place !== undefined) return place.mount.chmod(place.path, mode, options);
   callSync(changing(CallKind.changeMode, path, checkMode(mode)), options);
 }
 
 export async function chmodAsync(path: string, mode: number, options?: AsyncCallOptions): Promise<void> {
+  const place = placeOf(path, true);
+  if (place !== undefined) return await place.mount.chmodAsync(place.path, mode, options);
   await callAsync(changing(CallKind.changeMode, path, checkMode(mode)), options);
 }
 
 export function setTimes(path: string, times: FileTimes, options?: CallOptions): void {
+  const place = placeOf(path, true);
+  if (place !== undefined) return place.mount.setTimes(place.path, times, options);
   callSync(timing(path, times), options);
 }
 
@@ -220,6 +252,8 @@ export async function setTimesAsync(
   times: FileTimes,
   options?: AsyncCallOptions,
 ): Promise<void> {
+  const place = placeOf(path, true);
+  if (place !== undefined) return await place.mount.setTimesAsync(place.path, times, options);
   await callAsync(timing(path, times), options);
 }
 
@@ -243,21 +277,39 @@ function followed(
   return { kind, handle: 0, view, length, direction: Direction.out, a0: mount, a1: first.length, path };
 }
 
+/** Two places below one protected mount. */
+function placesOf(from: string, to: string): { mount: ProtectedMount; from: string; to: string } | undefined {
+  const source = placeOf(from, true);
+  if (source === undefined) return undefined;
+  const target = placeOf(to, true);
+  return target?.mount === source.mount
+    ? { mount: source.mount, from: source.path, to: target.path }
+    : undefined;
+}
+
 /** Gives a file or directory another name below the same mount; what had that name is replaced. */
 export function rename(from: string, to: string, options?: CallOptions): void {
+  const places = placesOf(from, to);
+  if (places !== undefined) return places.mount.rename(places.from, places.to, options);
   callSync(moving(CallKind.rename, 'rename', from, to), options);
 }
 
 export async function renameAsync(from: string, to: string, options?: AsyncCallOptions): Promise<void> {
+  const places = placesOf(from, to);
+  if (places !== undefined) return await places.mount.renameAsync(places.from, places.to, options);
   await callAsync(moving(CallKind.rename, 'rename', from, to), options);
 }
 
 /** Gives a file a second name below the same mount. */
 export function link(from: string, to: string, options?: CallOptions): void {
+  const places = placesOf(from, to);
+  if (places !== undefined) return places.mount.link(places.from, places.to, options);
   callSync(moving(CallKind.link, 'link', from, to), options);
 }
 
 export async function linkAsync(from: string, to: string, options?: AsyncCallOptions): Promise<void> {
+  const places = placesOf(from, to);
+  if (places !== undefined) return await places.mount.linkAsync(places.from, places.to, options);
   await callAsync(moving(CallKind.link, 'link', from, to), options);
 }
 
@@ -274,10 +326,14 @@ function moving(kind: number, syscall: string, from: string, to: string): Transf
 
 /** Makes a link at `path` whose text is `target`, which may lead anywhere and to nothing. */
 export function symlink(target: string, path: string, options?: CallOptions): void {
+  const place = placeOf(path, true);
+  if (place !== undefined) return place.mount.symlink(target, place.path);
   callSync(linking(target, path), options);
 }
 
 export async function symlinkAsync(target: string, path: string, options?: AsyncCallOptions): Promise<void> {
+  const place = placeOf(path, true);
+  if (place !== undefined) return await place.mount.symlinkAsync(target, place.path);
   await callAsync(linking(target, path), options);
 }
 

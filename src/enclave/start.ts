@@ -7,6 +7,7 @@ import { EnclaveError, HostViolation, ImageError } from '../errors.ts';
 import { decodeImage, type Image } from '../image/image.ts';
 import {
   EXPORTS_MAX,
+  FILE_SECRET_BYTES,
   IMAGE_BYTES_MAX,
   LAUNCH_PAYLOAD_MAX,
   PINNED_BYTES_MAX,
@@ -21,6 +22,7 @@ import {
 } from '../linux/memory.ts';
 import { dieWithParent } from '../linux/process.ts';
 import { createBooks, setPrivateMemory } from './private-memory.ts';
+import { keepFileSecret } from './protected/secret.ts';
 import { createSharedStore, type SharedStore, setSharedStore } from './shared-store.ts';
 import { declareDead, EnclaveThread, failEnclave, type ThreadEnvironment } from './thread.ts';
 import { Threads } from './threads.ts';
@@ -62,6 +64,7 @@ async function run(
   const code = new TextDecoder().decode(image.code);
   const memory = { ...createSecretMemory(image.manifest.privateMemoryBytes), books: createBooks() };
   setPrivateMemory(memory);
+  if (boot.hasFileSecret === true) receiveFileSecret(boundary);
   const store = mapStore(storeDescriptor(servedChannels(boot)), image.manifest.storeBytes);
   setSharedStore(store);
   const gate = new SharedArrayBuffer(4);
@@ -130,6 +133,15 @@ function readImage(boot: Boot, boundary: SharedMapping): Image {
     throw new HostViolation(`the image asks for ${image.manifest.threads} threads, not ${boot.channels}`);
   }
   return image;
+}
+
+/** Takes the secret for protected mounts out of the boundary, where it lies behind the image. */
+function receiveFileSecret(boundary: SharedMapping): void {
+  const bytes = Atomics.load(new Int32Array(boundary.buffer), CONTROL.imageBytes >> 2);
+  if (bytes <= 0 || bytes > IMAGE_BYTES_MAX) throw new HostViolation(`an image of ${bytes} bytes`);
+  const room = new Uint8Array(boundary.buffer, channelLayout(0).arena + bytes, FILE_SECRET_BYTES);
+  keepFileSecret(room);
+  room.fill(0);
 }
 
 /** Tells the host what it can launch: a launch names a function by its place in this list. */

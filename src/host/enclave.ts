@@ -12,6 +12,7 @@ import { encodeImage, type Image } from '../image/image.ts';
 import {
   COPY_CHUNK_BYTES,
   FAILURE_TEXT_MAX,
+  FILE_SECRET_BYTES,
   IMAGE_BYTES_MAX,
   LAUNCH_PAYLOAD_MAX,
   PINNED_BYTES_MAX,
@@ -45,6 +46,11 @@ export interface EnclaveOptions {
   readonly exitNanoseconds?: number;
   /** The host's directory for each mount that the image is granted: `{ '/data': '/srv/data' }`. */
   readonly directories?: Readonly<Record<string, string>>;
+  /**
+   * 32 bytes that the keys of protected mounts are derived from. The host that gives them can read the mounts: keep
+   * them where only the one who starts the enclave has access.
+   */
+  readonly fileSecret?: Uint8Array;
   /** Serves some kinds of calls in a way of the user's own. */
   readonly services?: ServiceModule;
   /** Writes down every call that its workers serve. */
@@ -139,7 +145,7 @@ export class Enclave<Program extends object = UntypedProgram> {
     const memory = createSealedMemory('sgxio-boundary', bytes);
     this.#boundary = mapShared(memory, bytes);
     this.#words = new Int32Array(this.#boundary.buffer);
-    this.#putImage(image);
+    this.#putImage(image, options.fileSecret);
     this.measurement = image.measurement;
     this.name = image.manifest.name;
     this.#bells = Array.from({ length: 1 + 2 * served }, () => check(createEvent(), 'eventfd'));
@@ -151,6 +157,7 @@ export class Enclave<Program extends object = UntypedProgram> {
       strategy,
       exitNanoseconds: options.exitNanoseconds ?? 0,
       directories: inPlace ? directories : [],
+      hasFileSecret: options.fileSecret !== undefined,
       services: options.services,
     };
     const { storeBytes } = image.manifest;
@@ -190,12 +197,20 @@ export class Enclave<Program extends object = UntypedProgram> {
     return this.#bell(bellsOf(channel).enclaveBell);
   }
 
-  #putImage(image: Image): void {
+  /** The image, and behind it the secret, which the enclave wipes as soon as it has it. */
+  #putImage(image: Image, fileSecret: Uint8Array | undefined): void {
     const encoded = encodeImage(image);
+    if (fileSecret !== undefined && fileSecret.length !== FILE_SECRET_BYTES) {
+      throw new InvalidArgumentError(
+        `a file secret has ${FILE_SECRET_BYTES} bytes, not ${fileSecret.length}`,
+      );
+    }
     if (encoded.length > IMAGE_BYTES_MAX) {
       throw new InvalidArgumentError(`an image of ${encoded.length} bytes is larger than ${IMAGE_BYTES_MAX}`);
     }
     new Uint8Array(this.#boundary.buffer).set(encoded, channelLayout(0).arena);
+    const room = new Uint8Array(this.#boundary.buffer);
+    if (fileSecret !== undefined) room.set(fileSecret, channelLayout(0).arena + encoded.length);
     Atomics.store(this.#words, CONTROL.imageBytes >> 2, encoded.length);
   }
 

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import {
+  FILE_DURABILITIES,
   normalizePath,
   parseConnectGrant,
   parseListenGrant,
@@ -13,6 +14,7 @@ import {
   PAGE_BYTES,
   PRIVATE_MEMORY_BYTES_DEFAULT,
   PRIVATE_MEMORY_BYTES_MAX,
+  PROTECTED_CACHE_BYTES_MIN,
   STORE_BYTES_MAX,
   THREADS_MAX,
 } from '../limits.ts';
@@ -86,9 +88,24 @@ const grants = v.strictObject(
     listen: listOf(address(parseListenGrant)),
     connect: listOf(address(parseConnectGrant)),
     files: listOf(
-      v.strictObject(
-        { mount, access: v.picklist(['read', 'read-write'], "must be 'read' or 'read-write'") },
-        keyMessage,
+      v.pipe(
+        v.strictObject(
+          {
+            mount,
+            access: v.picklist(['read', 'read-write'], "must be 'read' or 'read-write'"),
+            protected: v.optional(v.boolean('must be true or false')),
+            cacheBytes: v.optional(whole(PROTECTED_CACHE_BYTES_MIN, PRIVATE_MEMORY_BYTES_MAX)),
+            durability: v.optional(
+              v.picklist(FILE_DURABILITIES, `must be one of ${FILE_DURABILITIES.join(', ')}`),
+            ),
+          },
+          keyMessage,
+        ),
+        v.check(
+          ({ cacheBytes, durability, ...grant }) =>
+            grant.protected === true || (cacheBytes === undefined && durability === undefined),
+          'has cacheBytes or durability, which only a protected mount has: add protected: true',
+        ),
       ),
     ),
     streams: listOf(v.picklist(['stdin', 'stdout', 'stderr'], "must be 'stdin', 'stdout' or 'stderr'")),

@@ -3,7 +3,7 @@ import { PAGE_BYTES, STORE_BATCH_PAGES } from '../../limits.ts';
 import { viewOf } from '../../linux/ffi.ts';
 import type { MappedMemory } from '../../linux/openssl.ts';
 import { letHostResize } from '../balloon.ts';
-import { open } from '../files.ts';
+import { openHostFile } from '../open-file.ts';
 import { sharedRegion, takePrivateMemory } from '../private-memory.ts';
 import { storeAt, takeStore } from '../shared-store.ts';
 import { type HeapOptions, SecureHeap } from './heap.ts';
@@ -100,6 +100,6 @@ function openStore(
   isFirst: boolean,
 ): BackingStore {
   if (store === 'shared') return new SharedMemoryStore(memory, storeAt(start, bytes));
-  const file = new HostFile(open(store, isFirst ? 'w+' : 'r+', { mode: 0o600 }));
+  const file = new HostFile(openHostFile(store, isFirst ? 'w+' : 'r+', { mode: 0o600 }));
   return new FileStore(memory, bytes, file, STORE_BATCH_PAGES);
 }

@@ -1,15 +1,12 @@
+import { FILE_DURABILITIES, type FileDurability } from '../../boundary/grants.ts';
 import { AbortError, InvalidArgumentError, SgxioError, TimeoutError } from '../../errors.ts';
 import type { AsyncCallOptions } from '../transfer.ts';
 import { Names } from './names.ts';
 import type { Tree } from './tree.ts';
 import type { Volume } from './volume.ts';
 
-/**
- * When changes are made durable: at no time but the end (they survive the end of the process, not that of the machine),
- * at `sync`, also when a file that was written is closed, or after every change.
- */
-export type Durability = 'none' | 'sync' | 'close' | 'write';
-export const DURABILITIES: readonly Durability[] = ['none', 'sync', 'close', 'write'];
+/** Under `none`, changes survive the end of the process, not that of the machine. */
+export type Durability = FileDurability;
 
 /** What a mount and its open files have in common. */
 export class Core {
@@ -21,9 +18,9 @@ export class Core {
   #begun = false;
 
   constructor(volume: Volume, durability: Durability, now: () => number) {
-    if (!DURABILITIES.includes(durability)) {
+    if (!FILE_DURABILITIES.includes(durability)) {
       throw new InvalidArgumentError(
-        `there is no durability '${durability}'; there are ${DURABILITIES.join(', ')}`,
+        `there is no durability '${durability}'; there are ${FILE_DURABILITIES.join(', ')}`,
       );
     }
     this.volume = volume;

@@ -1,5 +1,5 @@
 import { InvalidArgumentError, SgxioError, SystemError } from '../../errors.ts';
-import type { AsyncCallOptions, CallOptions } from '../transfer.ts';
+import { type AsyncCallOptions, type CallOptions, requirePrivate } from '../transfer.ts';
 import type { Core } from './core.ts';
 import { BLOCK_BYTES } from './format.ts';
 import { FileLocks } from './locks.ts';
@@ -366,13 +366,6 @@ export class ProtectedFile {
 /** What an asynchronous call moves between two waits. */
 const PIECE_BYTES = 65_536;
 const MODE_BITS = 0o7777;
-
-function requirePrivate(view: Bytes): void {
-  if (view instanceof Uint8Array && view.buffer instanceof ArrayBuffer) return;
-  throw new InvalidArgumentError(
-    'bytes are a Uint8Array over an ArrayBuffer; copy them out of shared memory first',
-  );
-}
 
 export function checkMode(mode: number): number {
   if (Number.isInteger(mode) && mode >= 0 && mode <= MODE_BITS) return mode;

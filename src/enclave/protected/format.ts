@@ -96,3 +96,6 @@ export function writeNumber(view: DataView<ArrayBuffer>, at: number, value: numb
   view.setUint32(at, value >>> 0, true);
   view.setUint32(at + 4, Math.floor(value / TWO_TO_32), true);
 }
+
+/** The name of the store in the host's directory. */
+export const STORE_NAME = 'files.sgxio';

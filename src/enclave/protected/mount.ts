@@ -4,7 +4,7 @@ import type { BlockFile } from './block-file.ts';
 import { Core, type Durability } from './core.ts';
 import { type Access, checkMode, type FileTimes, ProtectedFile } from './file.ts';
 import { FileKind } from './format.ts';
-import type { ProtectedEntry } from './names.ts';
+import { ProtectedDirectory, type ProtectedEntry } from './listing.ts';
 import { failure } from './path.ts';
 import type { ProtectedStats } from './status.ts';
 import type { Tree } from './tree.ts';
@@ -23,6 +23,9 @@ export interface OpenOptions {
   /** Blocks that are written in part are zero elsewhere: nothing is fetched (O_GWRONCE of GPUfs). */
   readonly writeOnce?: boolean;
 }
+
+export { ProtectedFile } from './file.ts';
+export { ProtectedDirectory } from './listing.ts';
 
 /** As those of `node:fs`. */
 export type ProtectedOpenFlags =
@@ -110,6 +113,15 @@ export class ProtectedMount {
     return await this.#core.readAsync(() => this.#core.names.list(path), options);
   }
 
+  /** As {@link readdir}, one entry after the other. */
+  openDirectory(path: string): ProtectedDirectory {
+    return new ProtectedDirectory(path, this.readdir(path));
+  }
+
+  async openDirectoryAsync(path: string, options?: AsyncCallOptions): Promise<ProtectedDirectory> {
+    return new ProtectedDirectory(path, await this.readdirAsync(path, options));
+  }
+
   stat(path: string, _options?: CallOptions): ProtectedStats {
     return this.#core.read(() => this.#core.names.status(path, 'stat'));
   }
@@ -182,6 +194,34 @@ export class ProtectedMount {
     await this.#core.changeAsync(() => this.#core.names.setTimes(path, times), options);
   }
 
+  /** There are no links: EPERM, as from a file system of Linux that has none. */
+  link(from: string, to: string, _options?: CallOptions): never {
+    throw failure('EPERM', 'link', `${from} -> ${to}`);
+  }
+
+  async linkAsync(from: string, to: string, _options?: AsyncCallOptions): Promise<never> {
+    return this.link(from, to);
+  }
+
+  symlink(_target: string, path: string, _options?: CallOptions): never {
+    throw failure('EPERM', 'symlink', path);
+  }
+
+  async symlinkAsync(target: string, path: string, _options?: AsyncCallOptions): Promise<never> {
+    return this.symlink(target, path);
+  }
+
+  /** ENOENT, or EINVAL: what is there is no link. */
+  readlink(path: string, options?: CallOptions): never {
+    this.stat(path, options);
+    throw failure('EINVAL', 'readlink', path);
+  }
+
+  async readlinkAsync(path: string, options?: AsyncCallOptions): Promise<never> {
+    await this.statAsync(path, options);
+    throw failure('EINVAL', 'readlink', path);
+  }
+
   /** Makes all that was changed durable. */
   sync(): void {
     this.#core.sync();
@@ -218,18 +258,18 @@ export class ProtectedMount {
       ? names.openFile(path, { create: true, exclusive: flags.exclusive, mode })
       : names.resolve(path, 'open');
     try {
-      if (tree.kind === FileKind.directory) throw failure('EISDIR', 'open', path);
-      if (flags.truncate && tree.size > 0) this.#empty(tree, path);
+      if (tree.kind === FileKind.directory) throw failure('EISDIR', 'open', tree.path);
+      if (flags.truncate && tree.size > 0) this.#empty(tree);
     } catch (error) {
       this.#core.leave(tree);
       throw error;
     }
     const access: Access = { ...flags, once: options?.writeOnce === true };
-    return new ProtectedFile(this.#core, tree, path, access);
+    return new ProtectedFile(this.#core, tree, tree.path, access);
   }
 
-  #empty(tree: Tree, path: string): void {
-    if (tree.heldFrom(0) >= 0) throw failure('EBUSY', 'open', path);
+  #empty(tree: Tree): void {
+    if (tree.heldFrom(0) >= 0) throw failure('EBUSY', 'open', tree.path);
     this.#core.volume.blocks.inPlace(() => tree.cut(0));
     tree.size = 0;
     const now = this.#core.now();

@@ -2,17 +2,13 @@ import { SgxioError, SystemError } from '../../errors.ts';
 import type { Bucket } from './directory.ts';
 import type { FileTimes } from './file.ts';
 import { FileKind, ORPHANS, ROOT_DIRECTORY } from './format.ts';
+import type { ProtectedEntry } from './listing.ts';
 import { failure, namesOf } from './path.ts';
 import { ProtectedStats } from './status.ts';
 import type { Tree } from './tree.ts';
 import type { Volume } from './volume.ts';
 
 type Bytes = Uint8Array<ArrayBuffer>;
-
-export interface ProtectedEntry {
-  readonly name: string;
-  readonly type: 'file' | 'directory';
-}
 
 /** The place of a last name: its directory, held by {@link Volume.use}. */
 interface Place {
@@ -43,7 +39,7 @@ export class Names {
     const directory = this.#walk(names, path, syscall);
     try {
       const found = this.#volume.directories.find(directory, last);
-      if (found === undefined) throw failure('ENOENT', syscall, path);
+      if (found === undefined) throw failure('ENOENT', syscall, this.#fullPath(path));
       return this.#use(found.number, path);
     } finally {
       this.#volume.leave(directory);
@@ -58,9 +54,9 @@ export class Names {
       const { directories } = this.#volume;
       bucket = how.create ? directories.openForAdding(directory, name) : directories.open(directory, name);
       const found = directories.look(bucket);
-      if (found !== undefined && how.exclusive) throw failure('EEXIST', 'open', path);
+      if (found !== undefined && how.exclusive) throw failure('EEXIST', 'open', this.#fullPath(path));
       if (found !== undefined) return this.#use(found.number, path);
-      if (!how.create) throw failure('ENOENT', 'open', path);
+      if (!how.create) throw failure('ENOENT', 'open', this.#fullPath(path));
       return this.#create(bucket, path, FileKind.file, how.mode);
     } finally {
       if (bucket !== undefined) this.#volume.directories.close(bucket);
@@ -69,12 +65,13 @@ export class Names {
   }
 
   makeDirectory(path: string, mode: number): void {
-    if (namesOf(path, 'mkdir').length === 0) throw failure('EEXIST', 'mkdir', path);
+    if (namesOf(path, 'mkdir').length === 0) throw failure('EEXIST', 'mkdir', this.#fullPath(path));
     const { directory, name } = this.#placeOf(path, 'mkdir');
     let bucket: Bucket | undefined;
     try {
       bucket = this.#volume.directories.openForAdding(directory, name);
-      if (this.#volume.directories.look(bucket) !== undefined) throw failure('EEXIST', 'mkdir', path);
+      if (this.#volume.directories.look(bucket) !== undefined)
+        throw failure('EEXIST', 'mkdir', this.#fullPath(path));
       this.#volume.leave(this.#create(bucket, path, FileKind.directory, mode));
     } finally {
       if (bucket !== undefined) this.#volume.directories.close(bucket);
@@ -85,19 +82,19 @@ export class Names {
   /** Removes the name of a file; the file goes when nobody has it open. */
   unlink(path: string): void {
     this.#remove(path, 'unlink', (file) => {
-      if (file.kind === FileKind.directory) throw failure('EISDIR', 'unlink', path);
+      if (file.kind === FileKind.directory) throw failure('EISDIR', 'unlink', this.#fullPath(path));
     });
   }
 
   removeDirectory(path: string): void {
     this.#remove(path, 'rmdir', (file) => {
-      if (file.kind !== FileKind.directory) throw failure('ENOTDIR', 'rmdir', path);
-      if (file.children > 0) throw failure('ENOTEMPTY', 'rmdir', path);
+      if (file.kind !== FileKind.directory) throw failure('ENOTDIR', 'rmdir', this.#fullPath(path));
+      if (file.children > 0) throw failure('ENOTEMPTY', 'rmdir', this.#fullPath(path));
     });
   }
 
   rename(from: string, to: string): void {
-    const detail = `${from} -> ${to}`;
+    const detail = `${this.#fullPath(from)} -> ${this.#fullPath(to)}`;
     const source = this.#placeOf(from, 'rename');
     let target: Place | undefined;
     const held: Tree[] = [source.directory];
@@ -133,7 +130,7 @@ export class Names {
   list(path: string): ProtectedEntry[] {
     const tree = this.resolve(path, 'scandir');
     try {
-      if (tree.kind !== FileKind.directory) throw failure('ENOTDIR', 'scandir', path);
+      if (tree.kind !== FileKind.directory) throw failure('ENOTDIR', 'scandir', this.#fullPath(path));
       return this.#volume.directories.list(tree).map(({ name, kind }) => ({
         name: decoder.decode(name),
         type: kind === FileKind.directory ? 'directory' : 'file',
@@ -184,8 +181,8 @@ export class Names {
     for (const name of names) {
       try {
         const found = this.#volume.directories.find(directory, name);
-        if (found === undefined) throw failure('ENOENT', syscall, path);
-        if (found.kind !== FileKind.directory) throw failure('ENOTDIR', syscall, path);
+        if (found === undefined) throw failure('ENOENT', syscall, this.#fullPath(path));
+        if (found.kind !== FileKind.directory) throw failure('ENOTDIR', syscall, this.#fullPath(path));
         const next = this.#volume.use(found.number, this.#fullPath(path));
         this.#volume.leave(directory);
         directory = next;
@@ -200,7 +197,8 @@ export class Names {
   #placeOf(path: string, syscall: string): Place {
     const names = namesOf(path, syscall);
     const name = names.pop();
-    if (name === undefined) throw failure(syscall === 'open' ? 'EISDIR' : 'EBUSY', syscall, path);
+    if (name === undefined)
+      throw failure(syscall === 'open' ? 'EISDIR' : 'EBUSY', syscall, this.#fullPath(path));
     return { directory: this.#walk(names, path, syscall), name };
   }
 
@@ -227,7 +225,7 @@ export class Names {
     try {
       bucket = directories.open(directory, name);
       const found = directories.look(bucket);
-      if (found === undefined) throw failure('ENOENT', syscall, path);
+      if (found === undefined) throw failure('ENOENT', syscall, this.#fullPath(path));
       tree = this.#use(found.number, path);
       check(tree);
       this.#unname(tree, () => directories.remove(bucket!));
@@ -302,7 +300,7 @@ export class Names {
   }
 
   #fullPath(path: string): string {
-    return this.#volume.path === '' ? path : `${this.#volume.path}/${path.replace(/^\/+/, '')}`;
+    return `${this.#volume.path}/${path.replace(/^\/+/, '')}`;
   }
 }
 

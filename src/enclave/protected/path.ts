@@ -29,5 +29,5 @@ export function namesOf(path: string, syscall: string): Uint8Array<ArrayBuffer>[
 
 /** What the operating system would answer. */
 export function failure(code: Code, syscall: string, path: string): SystemError {
-  return new SystemError(code, -constants.errno[code], syscall, path);
+  return new SystemError(code, -constants.errno[code], syscall, path, path);
 }

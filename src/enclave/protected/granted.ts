@@ -1,0 +1,103 @@
+import { type FileGrant, mountOf } from '../../boundary/grants.ts';
+import { type FileStaleError, InvalidArgumentError, SystemError } from '../../errors.ts';
+import { PROTECTED_CACHE_BYTES_DEFAULT } from '../../limits.ts';
+import type { File } from '../file.ts';
+import { grantedPath } from '../mounted-path.ts';
+import { openHostFile } from '../open-file.ts';
+import { takePrivateMemory } from '../private-memory.ts';
+import { runtime } from '../runtime.ts';
+import { STORE_NAME } from './format.ts';
+import type { MonotonicCounter, StalePolicy } from './freshness.ts';
+import { HostStore } from './host-store.ts';
+import { deriveMountKey } from './keys.ts';
+import { ProtectedMount } from './mount.ts';
+import { fileSecret } from './secret.ts';
+
+/** What a program may tell of a protected mount before its first use; otherwise the manifest and the host decide. */
+export interface ProtectionOptions {
+  /** 32 bytes; derived from the host's secret unless told. */
+  readonly key?: Uint8Array<ArrayBuffer>;
+  /** Keeps an older state from being brought back at a restart; nothing does unless told. */
+  readonly counter?: MonotonicCounter;
+  readonly stale?: StalePolicy;
+  readonly onStale?: (error: FileStaleError) => void;
+}
+
+/** A place in a protected mount. */
+export interface ProtectedPlace {
+  readonly mount: ProtectedMount;
+  /** Below the mount. */
+  readonly path: string;
+}
+
+/** The mounts that this thread has opened. */
+const opened = new Map<string, ProtectedMount>();
+
+/** The place of a path below a protected mount; undefined when its mount is not protected. */
+export function protectedPlace(path: string, writes: boolean): ProtectedPlace | undefined {
+  const { files } = runtime().grants;
+  if (!files.some((grant) => grant.protected === true)) return undefined;
+  grantedPath(path, writes);
+  const { grant, relative } = mountOf(files, path)!;
+  if (grant.protected !== true) return undefined;
+  return { mount: opened.get(grant.mount) ?? openGranted(grant, {}), path: relative };
+}
+
+/** Opens a protected mount of the image before its first use, as the program wants it. */
+export function openProtectedMount(mount: string, options: ProtectionOptions): ProtectedMount {
+  const grant = runtime().grants.files.find((one) => one.mount === mount);
+  if (grant?.protected !== true) {
+    throw new InvalidArgumentError(
+      `${JSON.stringify(mount)} is no protected mount of the image: add { mount: '/…', access: 'read-write', protected: true } to grants.files of its manifest`,
+    );
+  }
+  if (opened.has(mount))
+    throw new InvalidArgumentError(`${mount} is open already; say so before its first use`);
+  return openGranted(grant, options);
+}
+
+function openGranted(grant: FileGrant, options: ProtectionOptions): ProtectedMount {
+  const { mount: path, access, cacheBytes, durability } = grant;
+  const key = options.key ?? keyOf(path);
+  const file = openStore(path, access === 'read-write' ? 'r+' : 'r');
+  try {
+    const memory = takePrivateMemory(cacheBytes ?? PROTECTED_CACHE_BYTES_DEFAULT);
+    const mount = ProtectedMount.open(new HostStore(file), {
+      ...options,
+      key,
+      path,
+      memory,
+      durability,
+    });
+    opened.set(path, mount);
+    return mount;
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+/** One at a time has a store open for writing: two would not see what the other does. */
+function openStore(path: string, flags: 'r' | 'r+'): File {
+  let file: File;
+  try {
+    file = openHostFile(`${path}/${STORE_NAME}`, flags);
+  } catch (error) {
+    if (!(error instanceof SystemError && error.code === 'ENOENT')) throw error;
+    throw new InvalidArgumentError(
+      `there is no protected mount at ${path}: create one with 'sgxio files init' in the host's directory`,
+      { cause: error },
+    );
+  }
+  if (file.tryLock({ shared: flags === 'r' })) return file;
+  file.close();
+  throw new InvalidArgumentError(`${path} is open already, on another thread or elsewhere; use it there`);
+}
+
+function keyOf(path: string): Uint8Array<ArrayBuffer> {
+  const secret = fileSecret();
+  if (secret !== undefined) return deriveMountKey(secret, path);
+  throw new InvalidArgumentError(
+    `there is no key for ${path}: start the enclave with a fileSecret, or give one to protect`,
+  );
+}

@@ -1,0 +1,79 @@
+import { files } from '../../../src/enclave.ts';
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** An ordinary program: it does not know whether its mount is protected. */
+export function put(path: string, text: string): void {
+  using file = files.open(path, 'w');
+  file.write(encoder.encode(text));
+  file.sync();
+}
+
+export function get(path: string): string {
+  using file = files.open(path);
+  const bytes = new Uint8Array(file.stat().size);
+  return decoder.decode(bytes.subarray(0, file.read(bytes)));
+}
+
+export async function putAsync(path: string, text: string): Promise<void> {
+  const file = await files.openAsync(path, 'w');
+  await file.writeAsync(encoder.encode(text));
+  await file.syncAsync();
+  await file.closeAsync();
+}
+
+export async function getAsync(path: string): Promise<string> {
+  const file = await files.openAsync(path);
+  const bytes = new Uint8Array((await file.statAsync()).size);
+  const count = await file.readAsync(bytes);
+  await file.closeAsync();
+  return decoder.decode(bytes.subarray(0, count));
+}
+
+/** All calls that name paths, in one run; says what is left. */
+export async function names(root: string): Promise<string[]> {
+  files.mkdir(`${root}/a`);
+  await files.mkdirAsync(`${root}/b`);
+  put(`${root}/a/x`, 'x');
+  files.rename(`${root}/a/x`, `${root}/b/y`);
+  await files.renameAsync(`${root}/b/y`, `${root}/b/z`);
+  files.chmod(`${root}/b/z`, 0o640);
+  files.setTimes(`${root}/b/z`, { modified: 1000 });
+  files.rmdir(`${root}/a`);
+  const status = await files.statAsync(`${root}/b/z`);
+  const listed = files.readdir(`${root}/b`).map(({ name, type }) => `${name} ${type}`);
+  for await (const { name } of await files.openDirectoryAsync(root)) listed.push(name);
+  return [...listed.sort(), `${status.size} ${status.mode & 0o777} ${status.mtimeMs} ${status.isFile()}`];
+}
+
+/** The code of the error that a call ends with. */
+export function refused(
+  call: 'link' | 'symlink' | 'readlink' | 'rename' | 'stat',
+  from: string,
+  to = '',
+): string {
+  try {
+    files[call](from, to as never);
+    return 'nothing thrown';
+  } catch (error) {
+    return String((error as { code?: unknown }).code);
+  }
+}
+
+/** Writes and syncs without end, so that it can be killed at any moment. */
+export async function writeOnAndOn(path: string, bytes: number): Promise<void> {
+  for (let round = 1; ; round++) {
+    const file = await files.openAsync(path, 'w');
+    await file.writeAsync(new Uint8Array(bytes).fill(round % 251));
+    await file.syncAsync();
+    await file.closeAsync();
+  }
+}
+
+export function reopen(path: string): string {
+  const file = files.open(path);
+  const bytes = new Uint8Array(file.stat().size);
+  file.read(bytes);
+  return bytes.every((byte) => byte === bytes[0]) ? 'whole' : 'torn';
+}

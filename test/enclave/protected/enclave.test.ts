@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, type TestContext, test } from 'node:test';
+import { initMount } from '../../../src/cli/mounts.ts';
+import { deriveMountKey } from '../../../src/enclave/protected/keys.ts';
+import type { Enclave } from '../../../src/index.ts';
+import {
+  buildProgram,
+  STRATEGIES,
+  startEnclave,
+  temporaryDirectory,
+} from '../../support/service-enclaves.ts';
+import { pattern } from './support.ts';
+
+const SECRET = pattern(42, 32);
+const image = await buildProgram(import.meta.dirname, 'enclave.program.js', {
+  grants: {
+    files: [
+      { mount: '/data', access: 'read-write', protected: true },
+      { mount: '/plain', access: 'read-write' },
+    ],
+  },
+  privateMemoryBytes: 2_097_152,
+});
+
+interface Started {
+  readonly enclave: Enclave;
+  readonly data: string;
+  readonly plain: string;
+}
+
+async function start(
+  t: TestContext,
+  strategy: (typeof STRATEGIES)[number],
+  data = created(t),
+): Promise<Started> {
+  const plain = temporaryDirectory(t);
+  const enclave = await startEnclave(t, image, {
+    strategy,
+    directories: { '/data': data, '/plain': plain },
+    fileSecret: SECRET,
+  });
+  return { enclave, data, plain };
+}
+
+function created(t: TestContext): string {
+  const directory = temporaryDirectory(t);
+  initMount(directory, deriveMountKey(SECRET, '/data'));
+  return directory;
+}
+
+for (const strategy of STRATEGIES) {
+  describe(strategy, () => {
+    test('a program keeps files from the host by its manifest alone', async (t) => {
+      const { enclave, data, plain } = await start(t, strategy);
+      await enclave.launch('put', '/data/note', 'attack at dawn');
+      await enclave.launch('put', '/plain/note', 'attack at dawn');
+      assert.equal(await enclave.launch('get', '/data/note'), 'attack at dawn');
+      await enclave.launch('putAsync', '/data/other', 'at noon'.repeat(8000));
+      assert.equal(await enclave.launch('getAsync', '/data/other'), 'at noon'.repeat(8000));
+      assert.equal(readFileSync(join(plain, 'note'), 'utf8'), 'attack at dawn');
+      assert.deepEqual(readdirSync(data), ['files.sgxio']);
+      const store = readFileSync(join(data, 'files.sgxio'));
+      assert.equal(store.includes('attack') || store.includes('note') || store.includes('at noon'), false);
+      await enclave.stop();
+      const again = await start(t, strategy, data);
+      assert.equal(await again.enclave.launch('get', '/data/note'), 'attack at dawn');
+    });
+
+    test('names work as on a plain mount, but for links', async (t) => {
+      const { enclave } = await start(t, strategy);
+      assert.deepEqual(await enclave.launch('names', '/data'), await enclave.launch('names', '/plain'));
+      assert.equal(await enclave.launch('refused', 'link', '/data/b/z', '/data/l'), 'EPERM');
+      assert.equal(await enclave.launch('refused', 'symlink', 'b', '/data/l'), 'EPERM');
+      assert.equal(await enclave.launch('refused', 'readlink', '/data/b/z'), 'EINVAL');
+      assert.equal(await enclave.launch('refused', 'rename', '/data/b/z', '/plain/z'), 'EXDEV');
+      assert.equal(await enclave.launch('refused', 'rename', '/plain/b/z', '/data/z'), 'EXDEV');
+      assert.equal(await enclave.launch('refused', 'stat', '/data/none'), 'ENOENT');
+    });
+  });
+}
+
+test('killed in the middle of its writes, an enclave leaves a file that is whole', async (t) => {
+  const data = created(t);
+  const store = join(data, 'files.sgxio');
+  for (let round = 0; round < 5; round++) {
+    const { enclave } = await start(t, 'exitless', data);
+    if (round === 0) await enclave.launch('put', '/data/file', 'aaa');
+    assert.equal(await enclave.launch('reopen', '/data/file'), 'whole');
+    const before = statSync(store).mtimeMs;
+    const endless = enclave.launch('writeOnAndOn', '/data/file', 300_000);
+    endless.catch(() => {});
+    while (statSync(store).mtimeMs < before + 20) await new Promise((resolve) => setTimeout(resolve, 2));
+    enclave.kill();
+    await enclave.exited;
+  }
+});
+
+test('without the right secret, with a store in use, or without one, the error says what to do', async (t) => {
+  const data = created(t);
+  const wrong = await startEnclave(t, image, {
+    directories: { '/data': data, '/plain': data },
+    fileSecret: pattern(1, 32),
+  });
+  await assert.rejects(wrong.launch('get', '/data/x'), /no root record opens: the key is another one/);
+  const none = await startEnclave(t, image, { directories: { '/data': data, '/plain': data } });
+  await assert.rejects(none.launch('get', '/data/x'), /start the enclave with a fileSecret/);
+  const empty = await start(t, 'exitless', temporaryDirectory(t));
+  await assert.rejects(empty.enclave.launch('get', '/data/x'), /sgxio files init/);
+  const one = await start(t, 'exitless', data);
+  await one.enclave.launch('put', '/data/x', 'x');
+  const other = await start(t, 'exitless', data);
+  await assert.rejects(other.enclave.launch('get', '/data/x'), /is open already/);
+});
