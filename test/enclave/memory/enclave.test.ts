@@ -1,15 +1,18 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import process from 'node:process';
 import { describe, test } from 'node:test';
 import { privateBytesFor } from '../../../src/enclave/memory/layout.ts';
-import type { Enclave, Image } from '../../../src/index.ts';
+import { type Enclave, type Image, writeImage } from '../../../src/index.ts';
 import {
   buildProgram,
   STRATEGIES,
   startEnclave,
   temporaryDirectory,
 } from '../../support/service-enclaves.ts';
+import { users } from '../../support/users.ts';
 import type * as program from './enclave.program.ts';
 
 const MEBIBYTE = 2 ** 20;
@@ -127,4 +130,31 @@ test('a heap that does not fit is refused with what to ask for', async (t) => {
   await refuse({ privateBytes: 64 * MEBIBYTE }, /privateMemoryBytes in the image/);
   await refuse({ privateBytes: MEBIBYTE, storeBytes: 2 * MEBIBYTE }, /storeBytes in the image/);
   await refuse({ privateBytes: 4096 }, /too small for a heap/);
+});
+
+test('more private memory than a user may lock is refused with the limit to raise', async (t) => {
+  const file = join(temporaryDirectory(t), 'large.sgxio');
+  await writeImage(file, await build({ privateMemoryBytes: 256 * MEBIBYTE }));
+  fs.chmodSync(join(file, '..'), 0o755);
+  const host = new URL('../../../src/index.js', import.meta.url).href;
+  const program = `import { Enclave, readImage } from ${JSON.stringify(host)};
+    try {
+      const enclave = await Enclave.create(await readImage(process.argv[1]), {
+        startTimeout: 60_000,
+        directories: { '/scratch': '/' },
+      });
+      await enclave.stop();
+    } catch (error) {
+      console.log(error.code, error.message);
+    }`;
+  // Root may lock what it likes, and so may a user whose limit is as high.
+  for (const user of users().filter(({ name }) => name !== 'root')) {
+    const options = { ...user, cwd: '/', encoding: 'utf8' } as const;
+    const limited = spawnSync(
+      'sh',
+      ['-c', 'ulimit -l 8192; exec "$@"', 'sh', process.execPath, '--input-type=module', '-e', program, file],
+      options,
+    );
+    assert.match(limited.stdout, /^SGXIO_LOCKED_MEMORY_LIMIT .*ulimit -l 262144/, limited.stderr);
+  }
 });
