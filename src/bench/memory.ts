@@ -6,7 +6,7 @@ import { workRows } from './memory/work.ts';
 import type { OnProgress, SuiteResult } from './suite.ts';
 
 const FULL: Scale = {
-  rounds: 7,
+  rounds: 5,
   cacheMib: 64,
   storesMib: [200, 1024, 4096],
   workMib: 512,

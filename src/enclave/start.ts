@@ -3,7 +3,7 @@ import { type Boot, BootDescriptor, bellsOf, storeDescriptor } from '../boundary
 import { encode } from '../boundary/encoding.ts';
 import { exportsRoom } from '../boundary/launch.ts';
 import { boundaryBytes, CONTROL, channelLayout, EnclaveState } from '../boundary/layout.ts';
-import { EnclaveError, HostViolation, ImageError } from '../errors.ts';
+import { EnclaveError, HostViolation, ImageError, SystemError } from '../errors.ts';
 import { decodeImage, type Image } from '../image/image.ts';
 import {
   EXPORTS_MAX,
@@ -62,7 +62,7 @@ async function run(
   const image = readImage(boot, boundary);
   const { grants, input } = image.manifest;
   const code = new TextDecoder().decode(image.code);
-  const memory = { ...createSecretMemory(image.manifest.privateMemoryBytes), books: createBooks() };
+  const memory = { ...createPrivateMemory(image.manifest.privateMemoryBytes), books: createBooks() };
   setPrivateMemory(memory);
   if (boot.hasFileSecret === true) receiveFileSecret(boundary);
   const store = mapStore(storeDescriptor(servedChannels(boot)), image.manifest.storeBytes);
@@ -95,6 +95,19 @@ async function run(
 /** The threads of the program, and the copy engine. */
 function servedChannels({ channels, pinnedBytes }: Boot): number {
   return channels + (pinnedBytes > 0 ? 1 : 0);
+}
+
+function createPrivateMemory(bytes: number): ReturnType<typeof createSecretMemory> {
+  try {
+    return createSecretMemory(bytes);
+  } catch (cause) {
+    if (!(cause instanceof SystemError) || cause.code !== 'EAGAIN') throw cause;
+    throw new EnclaveError(
+      'SGXIO_LOCKED_MEMORY_LIMIT',
+      `${bytes} bytes of private memory are more than this user may still lock: raise the limit, 'ulimit -l ${Math.ceil(bytes / 1024)}' or more, or ask for less with privateMemoryBytes`,
+      { cause },
+    );
+  }
 }
 
 /** Maps the whole store now: nothing can be mapped after lock-down. */

@@ -168,9 +168,12 @@ export class SecureHeap implements Disposable {
     return new SecurePointer(this, { ...this.#find(address), ...options });
   }
 
-  /** Makes a pointer point to another block: as `pointer`, without a new object. */
-  aim(pointer: SecurePointer, address: number): void {
-    pointer.aim(this.#find(address));
+  /**
+   * A pointer to the heap as a whole, whose offsets are addresses: for containers, which know where their blocks are.
+   * No block is checked; unlink it before a block that it was used on is freed.
+   */
+  whole(): SecurePointer {
+    return new SecurePointer(this, { address: 0, length: this.bytes, generation: 0 });
   }
 
   verify(address: number, generation: number): void {

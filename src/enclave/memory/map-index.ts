@@ -13,8 +13,6 @@ export const EntryField = {
 
 /** Finds the entries of a map by their hash. The candidates of a look-up are `first`, then `next` until 0. */
 export interface EntryIndex {
-  /** Points to the candidate. */
-  readonly entry: SecurePointer;
   first(hash: number): number;
   next(): number;
   /** `size`: the entries that there are already. */
@@ -29,17 +27,18 @@ const LEAST_BUCKETS = 16;
 
 /** A list of entries per bucket: the index holds the first, each entry the next. */
 export class ChainedIndex implements EntryIndex {
-  readonly entry: SecurePointer;
   readonly #heap: SecureHeap;
+  readonly #entries: SecurePointer;
   #buckets: SecurePointer;
   #mask = LEAST_BUCKETS - 1;
   #hash = 0;
   #following = 0;
 
-  constructor(heap: SecureHeap) {
+  /** `entries` points to the heap as a whole. */
+  constructor(heap: SecureHeap, entries: SecurePointer) {
     this.#heap = heap;
+    this.#entries = entries;
     this.#buckets = heap.alloc(LEAST_BUCKETS * 8);
-    this.entry = heap.pointer(this.#buckets.address);
   }
 
   first(hash: number): number {
@@ -51,9 +50,8 @@ export class ChainedIndex implements EntryIndex {
   next(): number {
     while (this.#following !== 0) {
       const address = this.#following;
-      this.#heap.aim(this.entry, address);
-      this.#following = this.entry.getFloat64(EntryField.next);
-      if (this.entry.getUint32(EntryField.hash) === this.#hash) return address;
+      this.#following = this.#entries.getFloat64(address + EntryField.next);
+      if (this.#entries.getUint32(address + EntryField.hash) === this.#hash) return address;
     }
     return 0;
   }
@@ -65,27 +63,24 @@ export class ChainedIndex implements EntryIndex {
 
   remove(hash: number, address: number): void {
     const bucket = (hash & this.#mask) * 8;
-    this.#heap.aim(this.entry, address);
-    const next = this.entry.getFloat64(EntryField.next);
+    const next = this.#entries.getFloat64(address + EntryField.next);
     let before = this.#buckets.getFloat64(bucket);
     if (before === address) {
       this.#buckets.setFloat64(bucket, next);
       return;
     }
     for (;;) {
-      this.#heap.aim(this.entry, before);
-      const following = this.entry.getFloat64(EntryField.next);
+      const following = this.#entries.getFloat64(before + EntryField.next);
       if (following === address) break;
       before = following;
     }
-    this.entry.setFloat64(EntryField.next, next);
+    this.#entries.setFloat64(before + EntryField.next, next);
   }
 
   *addresses(): Generator<number> {
     for (let bucket = 0; bucket <= this.#mask; bucket++) {
       for (let address = this.#buckets.getFloat64(bucket * 8); address !== 0; ) {
-        this.#heap.aim(this.entry, address);
-        const next = this.entry.getFloat64(EntryField.next);
+        const next = this.#entries.getFloat64(address + EntryField.next);
         yield address;
         address = next;
       }
@@ -93,18 +88,15 @@ export class ChainedIndex implements EntryIndex {
   }
 
   unlink(): void {
-    this.entry.unlink();
     this.#buckets.unlink();
   }
 
   free(): void {
-    this.entry.unlink();
     this.#heap.free(this.#buckets);
   }
 
   #push(buckets: SecurePointer, bucket: number, address: number): void {
-    this.#heap.aim(this.entry, address);
-    this.entry.setFloat64(EntryField.next, buckets.getFloat64(bucket * 8));
+    this.#entries.setFloat64(address + EntryField.next, buckets.getFloat64(bucket * 8));
     buckets.setFloat64(bucket * 8, address);
   }
 
@@ -112,8 +104,7 @@ export class ChainedIndex implements EntryIndex {
     const mask = this.#mask * 2 + 1;
     const buckets = this.#heap.alloc((mask + 1) * 8);
     for (const address of this.addresses()) {
-      this.#heap.aim(this.entry, address);
-      this.#push(buckets, this.entry.getUint32(EntryField.hash) & mask, address);
+      this.#push(buckets, this.#entries.getUint32(address + EntryField.hash) & mask, address);
     }
     this.unlink();
     this.#heap.free(this.#buckets);
@@ -129,7 +120,6 @@ const MOST_FULL = 0.75;
 
 /** Open addressing with linear probing. The hash beside the address spares entries that cannot be the one. */
 export class OpenIndex implements EntryIndex {
-  readonly entry: SecurePointer;
   readonly #heap: SecureHeap;
   #slots: SecurePointer;
   #mask = LEAST_BUCKETS - 1;
@@ -139,7 +129,6 @@ export class OpenIndex implements EntryIndex {
   constructor(heap: SecureHeap) {
     this.#heap = heap;
     this.#slots = heap.alloc(LEAST_BUCKETS * SLOT_BYTES);
-    this.entry = heap.pointer(this.#slots.address);
   }
 
   first(hash: number): number {
@@ -154,9 +143,7 @@ export class OpenIndex implements EntryIndex {
       const hash = this.#hashAt(this.#slot);
       if (hash === 0) return 0;
       if (hash !== this.#hash) continue;
-      const address = this.#slots.getFloat64(this.#slot * SLOT_BYTES);
-      this.#heap.aim(this.entry, address);
-      return address;
+      return this.#slots.getFloat64(this.#slot * SLOT_BYTES);
     }
   }
 
@@ -184,12 +171,10 @@ export class OpenIndex implements EntryIndex {
   }
 
   unlink(): void {
-    this.entry.unlink();
     this.#slots.unlink();
   }
 
   free(): void {
-    this.entry.unlink();
     this.#heap.free(this.#slots);
   }
 

@@ -23,7 +23,8 @@ export class SecureMap<K extends keyof MapKeys> implements Disposable {
   readonly #codec: KeyCodec<MapKeys[K]>;
   readonly #hash = new KeyHash();
   readonly #index: EntryIndex;
-  readonly #entry: SecurePointer;
+  /** The heap as a whole: entries are found by their addresses, which nobody else has. */
+  readonly #entries: SecurePointer;
   #keyScratch = new Uint8Array(64);
   #size = 0;
 
@@ -31,8 +32,8 @@ export class SecureMap<K extends keyof MapKeys> implements Disposable {
     this.#heap = heap;
     this.#valueBytes = options.valueBytes;
     this.#codec = KEY_CODECS[options.keys] as KeyCodec<MapKeys[K]>;
-    this.#index = options.index === 'chained' ? new ChainedIndex(heap) : new OpenIndex(heap);
-    this.#entry = this.#index.entry;
+    this.#entries = heap.whole();
+    this.#index = options.index === 'chained' ? new ChainedIndex(heap, this.#entries) : new OpenIndex(heap);
   }
 
   get size(): number {
@@ -47,7 +48,8 @@ export class SecureMap<K extends keyof MapKeys> implements Disposable {
   /** A copy of the value of a key. */
   get(key: MapKeys[K]): Uint8Array<ArrayBuffer> | undefined {
     const bytes = this.#codec.encode(key);
-    return this.#find(bytes, this.#hash.ofBytes(bytes)) === 0 ? undefined : this.#value();
+    const address = this.#find(bytes, this.#hash.ofBytes(bytes));
+    return address === 0 ? undefined : this.#valueAt(address);
   }
 
   set(key: MapKeys[K], value: Uint8Array<ArrayBuffer>): void {
@@ -60,8 +62,8 @@ export class SecureMap<K extends keyof MapKeys> implements Disposable {
     const hash = this.#hash.ofBytes(bytes);
     const address = this.#find(bytes, hash);
     if (address !== 0) {
-      if (this.#entry.getUint32(EntryField.valueLength) === value.length) {
-        this.#entry.write(EntryField.key + bytes.length, value);
+      if (this.#entries.getUint32(address + EntryField.valueLength) === value.length) {
+        this.#entries.write(address + EntryField.key + bytes.length, value);
         return;
       }
     }
@@ -95,10 +97,9 @@ export class SecureMap<K extends keyof MapKeys> implements Disposable {
   /** Copies of every key and value, in no order. The map must not change meanwhile. */
   *entries(): Generator<[key: MapKeys[K], value: Uint8Array<ArrayBuffer>]> {
     for (const address of this.#index.addresses()) {
-      this.#heap.aim(this.#entry, address);
-      const key = new Uint8Array(this.#entry.getUint32(EntryField.keyLength));
-      this.#entry.read(EntryField.key, key);
-      yield [this.#codec.decode(key), this.#value()];
+      const key = new Uint8Array(this.#entries.getUint32(address + EntryField.keyLength));
+      this.#entries.read(address + EntryField.key, key);
+      yield [this.#codec.decode(key), this.#valueAt(address)];
     }
   }
 
@@ -107,12 +108,13 @@ export class SecureMap<K extends keyof MapKeys> implements Disposable {
   }
 
   unlink(): void {
+    this.#entries.unlink();
     this.#index.unlink();
   }
 
   /** Frees every entry and the index. */
   free(): void {
-    for (const address of this.#index.addresses()) this.#heap.free(this.#aimed(address));
+    for (const address of this.#index.addresses()) this.#free(address);
     this.#index.free();
     this.#size = 0;
   }
@@ -123,33 +125,35 @@ export class SecureMap<K extends keyof MapKeys> implements Disposable {
 
   #remove(hash: number, address: number): void {
     this.#index.remove(hash, address);
-    this.#heap.free(this.#aimed(address));
+    this.#free(address);
     this.#size--;
   }
 
-  #aimed(address: number): SecurePointer {
-    this.#heap.aim(this.#entry, address);
-    return this.#entry;
+  #free(address: number): void {
+    this.#entries.unlink();
+    this.#heap.free(this.#heap.pointer(address));
   }
 
-  /** The entry of a key, with the pointer aimed at it; 0 when there is none. */
+  /** The entry of a key; 0 when there is none. */
   #find(key: Uint8Array<ArrayBuffer>, hash: number): number {
     for (let address = this.#index.first(hash); address !== 0; address = this.#index.next()) {
-      if (this.#entry.getUint32(EntryField.keyLength) === key.length && this.#hasKey(key)) return address;
+      const length = this.#entries.getUint32(address + EntryField.keyLength);
+      if (length === key.length && this.#hasKey(address, key)) return address;
     }
     return 0;
   }
 
-  #hasKey(key: Uint8Array<ArrayBuffer>): boolean {
+  #hasKey(address: number, key: Uint8Array<ArrayBuffer>): boolean {
     if (this.#keyScratch.length < key.length) this.#keyScratch = new Uint8Array(key.length * 2);
     const there = this.#keyScratch.subarray(0, key.length);
-    this.#entry.read(EntryField.key, there);
+    this.#entries.read(address + EntryField.key, there);
     return Buffer.compare(there, key) === 0;
   }
 
-  #value(): Uint8Array<ArrayBuffer> {
-    const value = new Uint8Array(this.#entry.getUint32(EntryField.valueLength));
-    this.#entry.read(EntryField.key + this.#entry.getUint32(EntryField.keyLength), value);
+  #valueAt(address: number): Uint8Array<ArrayBuffer> {
+    const value = new Uint8Array(this.#entries.getUint32(address + EntryField.valueLength));
+    const keyLength = this.#entries.getUint32(address + EntryField.keyLength);
+    this.#entries.read(address + EntryField.key + keyLength, value);
     return value;
   }
 }

@@ -415,15 +415,6 @@ export class SecurePointer implements Disposable {
     this.unlink();
   }
 
-  /** For the heap only: makes this a pointer to another block. */
-  aim(block: { address: number; length: number; generation: number }): void {
-    this.unlink();
-    this.#address = block.address;
-    this.#length = block.length;
-    this.#generation = block.generation;
-    this.#verifiedAt = this.#space.frees;
-  }
-
   #twin(): SecurePointer {
     return new SecurePointer(this.#space, {
       address: this.#address,

@@ -1,26 +1,25 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
+import process from 'node:process';
 import { describe, test } from 'node:test';
 import { privateBytesFor } from '../../../src/enclave/memory/layout.ts';
-import type { Enclave, Image } from '../../../src/index.ts';
+import { type Enclave, type Image, type ManifestInput, writeImage } from '../../../src/index.ts';
 import {
   buildProgram,
   STRATEGIES,
   startEnclave,
   temporaryDirectory,
 } from '../../support/service-enclaves.ts';
+import { users } from '../../support/users.ts';
 import type * as program from './enclave.program.ts';
 
 const MEBIBYTE = 2 ** 20;
 const GIBIBYTE = 2 ** 30;
 const FRAMES = 64;
 
-function build(manifest: {
-  storeBytes?: number;
-  threads?: number;
-  privateMemoryBytes?: number;
-}): Promise<Image> {
+function build(manifest: Partial<ManifestInput>): Promise<Image> {
   return buildProgram(import.meta.dirname, 'enclave.program.js', {
     privateMemoryBytes: 2 * MEBIBYTE,
     grants: { files: [{ mount: '/scratch', access: 'read-write' }] },
@@ -127,4 +126,30 @@ test('a heap that does not fit is refused with what to ask for', async (t) => {
   await refuse({ privateBytes: 64 * MEBIBYTE }, /privateMemoryBytes in the image/);
   await refuse({ privateBytes: MEBIBYTE, storeBytes: 2 * MEBIBYTE }, /storeBytes in the image/);
   await refuse({ privateBytes: 4096 }, /too small for a heap/);
+});
+
+test('more private memory than a user may lock is refused with the limit to raise', async (t) => {
+  const folder = temporaryDirectory(t);
+  const [file, script] = [join(folder, 'large.sgxio'), join(folder, 'host.mjs')];
+  await writeImage(file, await build({ privateMemoryBytes: 256 * MEBIBYTE, grants: {} }));
+  fs.chmodSync(folder, 0o755);
+  const host = new URL('../../../src/index.js', import.meta.url).href;
+  const program = `import { Enclave, readImage } from ${JSON.stringify(host)};
+    try {
+      const enclave = await Enclave.create(await readImage(process.argv[2]), { startTimeout: 60_000 });
+      await enclave.stop();
+    } catch (error) {
+      console.log(error.code, error.message);
+    }`;
+  fs.writeFileSync(script, program);
+  // Root may lock what it likes, and so may a user whose limit is as high.
+  for (const user of users().filter(({ name }) => name !== 'root')) {
+    const options = { ...user, cwd: '/', encoding: 'utf8' } as const;
+    const limited = spawnSync(
+      'sh',
+      ['-c', 'ulimit -l 8192; exec "$@"', 'sh', process.execPath, script, file],
+      options,
+    );
+    assert.match(limited.stdout, /^SGXIO_LOCKED_MEMORY_LIMIT .*ulimit -l 262144/, limited.stderr);
+  }
 });
