@@ -1,15 +1,15 @@
-import { closeSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import process from 'node:process';
+import { pipeline } from 'node:stream/promises';
 import type { Command } from 'commander';
 import { Progress } from '../bench/progress.ts';
 import { formatTable } from '../bench/table.ts';
-import type { ProtectedMount } from '../enclave/protected/mount.ts';
+import type { ProtectedFile, ProtectedMount } from '../enclave/protected/mount.ts';
 import { InvalidArgumentError } from '../errors.ts';
 import { copyMount, verifyMount } from './mount-walk.ts';
 import { createKeyFile, initMount, openMount, readKey, replace, startReplacement } from './mounts.ts';
 
 const PIECE_BYTES = 1_048_576;
-const STANDARD_OUTPUT = 1;
 /** What a damaged mount ends with. */
 const DAMAGED = 1;
 
@@ -105,12 +105,23 @@ function list(directory: string, path: string, flags: KeyFlags): void {
   console.log(formatTable(columns, rows));
 }
 
-function print(directory: string, path: string, flags: KeyFlags): void {
+async function print(directory: string, path: string, flags: KeyFlags): Promise<void> {
   using mount = openMount(directory, keyOf(flags), 'read');
   using file = mount.open(path);
-  const piece = new Uint8Array(PIECE_BYTES);
-  for (let count = file.read(piece); count > 0; count = file.read(piece)) {
-    for (let done = 0; done < count; ) done += writeSync(STANDARD_OUTPUT, piece, done, count - done);
+  try {
+    await pipeline(piecesOf(file), process.stdout, { end: false });
+  } catch (error) {
+    // Who reads has seen enough.
+    if ((error as NodeJS.ErrnoException).code !== 'EPIPE') throw error;
+  }
+}
+
+function* piecesOf(file: ProtectedFile): Generator<Uint8Array> {
+  for (;;) {
+    const piece = new Uint8Array(PIECE_BYTES);
+    const count = file.read(piece);
+    if (count === 0) return;
+    yield piece.subarray(0, count);
   }
 }
 
