@@ -17,6 +17,7 @@ import {
 import { parameterServerFigure } from '../bench/parameter-server-figure.ts';
 import { parameterServerSeries } from '../bench/parameter-server-series.ts';
 import { Progress } from '../bench/progress.ts';
+import { PROTECTED_FILES_STEPS, protectedFilesSuite } from '../bench/protected-files.ts';
 import type { Row, SuiteResult } from '../bench/suite.ts';
 import { formatTable } from '../bench/table.ts';
 import { addEchoSuites } from './bench-echo.ts';
@@ -66,6 +67,18 @@ Examples:
     .action(async ({ json }: { json?: true }) => {
       await run(COPY_STEPS, json, copySuite);
     });
+  bench
+    .command('protected-files')
+    .description('protected files in an enclave, beside its plain files and node:fs')
+    .option('--json', 'print one JSON document')
+    .option('--folder <folder>', 'where files are laid: on the disk to be measured')
+    .option('--megabytes <number>', 'size of the file that is larger than the cache', parseCount, 64)
+    .option('--rounds <number>', 'rounds of each figure', parseCount, 5)
+    .action(
+      async ({ json, ...options }: { json?: true; folder?: string; megabytes: number; rounds: number }) => {
+        await run(PROTECTED_FILES_STEPS, json, (tell) => protectedFilesSuite(options, tell));
+      },
+    );
   bench
     .command('parameter-server')
     .description('encrypted updates of a private model under every strategy')

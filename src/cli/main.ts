@@ -6,10 +6,18 @@ import { RUNTIME_VERSION } from '../image/manifest.ts';
 import { addBench } from './bench.ts';
 import { addBuild } from './build.ts';
 import { addDoctor } from './doctor.ts';
+import { addFiles } from './files.ts';
 import { addInspect } from './inspect.ts';
 import { addRun } from './run.ts';
 
-const COMMANDS: readonly ((program: Command) => void)[] = [addBuild, addInspect, addRun, addBench, addDoctor];
+const COMMANDS: readonly ((program: Command) => void)[] = [
+  addBuild,
+  addInspect,
+  addRun,
+  addFiles,
+  addBench,
+  addDoctor,
+];
 /** What a user's mistake ends with. A defect of this program ends with 1 and a stack trace. */
 const MISTAKE = 2;
 

@@ -7,6 +7,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -28,6 +29,9 @@ const NEW_SUFFIX = '.new';
 /** Makes an empty protected mount in a directory of the host's. */
 export function initMount(directory: string, key: Bytes): void {
   const path = storeIn(directory);
+  if (statSync(directory, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new InvalidArgumentError(`there is no directory ${directory}; make it first`);
+  }
   if (existsSync(path)) {
     throw new InvalidArgumentError(`${directory} has a protected mount already; take another directory`);
   }
@@ -72,7 +76,7 @@ export function replace(directory: string): void {
 
 /** The key of a mount: 32 bytes, or 64 hexadecimal digits; with `mount`, derived from them for that path. */
 export function readKey(keyFile: string, mount: string | undefined): Bytes {
-  const content = readFileSync(keyFile);
+  const content = readKeyFile(keyFile);
   const text = content.toString('latin1').trim();
   const key = /^[0-9a-f]{64}$/i.test(text) ? Buffer.from(text, 'hex') : content;
   if (key.length !== FILE_SECRET_BYTES) {
@@ -84,10 +88,22 @@ export function readKey(keyFile: string, mount: string | undefined): Bytes {
   return mount === undefined ? secret : deriveMountKey(secret, mount);
 }
 
+function readKeyFile(keyFile: string): Buffer {
+  try {
+    return readFileSync(keyFile);
+  } catch (cause) {
+    throw new InvalidArgumentError(`the key file cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}
+
 /** Draws a key into a new file that only its owner may read. */
 export function createKeyFile(keyFile: string): void {
   const key = randomFillSync(Buffer.alloc(FILE_SECRET_BYTES));
-  writeFileSync(keyFile, `${key.toString('hex')}\n`, { flag: 'wx', mode: 0o600 });
+  try {
+    writeFileSync(keyFile, `${key.toString('hex')}\n`, { flag: 'wx', mode: 0o600 });
+  } catch (cause) {
+    throw new InvalidArgumentError(`the key file cannot be made: ${(cause as Error).message}`, { cause });
+  }
 }
 
 function storeIn(directory: string): string {

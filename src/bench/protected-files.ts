@@ -1,0 +1,188 @@
+import { randomFillSync } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { initMount } from '../cli/mounts.ts';
+import { deriveMountKey } from '../enclave/protected/keys.ts';
+import { Enclave } from '../host/enclave.ts';
+import { buildImage } from '../image/build.ts';
+import { addressOf } from '../linux/ffi.ts';
+import { createAesGcm } from '../linux/openssl.ts';
+import { nodeFiles } from './protected-files-node.ts';
+import type * as program from './protected-files-program.ts';
+import { median } from './statistics.ts';
+import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
+
+type Program = typeof program;
+type Call = Exclude<keyof Program, 'default'>;
+
+export interface ProtectedFilesOptions {
+  /** Where files are laid: on the disk to be measured. */
+  readonly folder?: string;
+  /** MiB of the file that is larger than the cache. */
+  readonly megabytes: number;
+  readonly rounds: number;
+}
+
+const MIB = 1_048_576;
+const CACHE_BYTES: number = 8 * MIB;
+/** Fits in the cache. */
+const WARM_BYTES: number = 4 * MIB;
+const CHUNKS: readonly number[] = [4096, 65_536, MIB];
+const RANDOM_READS = 4000;
+const RANDOM_WRITES = 1000;
+const SMALL_FILES = 500;
+const CIPHER_BLOCKS = 4096;
+
+/** One thing that is measured, for each contender by the same call. */
+interface Measure {
+  readonly row: Row;
+  readonly unit: 'mib_per_second' | 'microseconds' | 'milliseconds';
+  /** Bytes or operations that one call makes, by which its time is divided. */
+  readonly amount: number;
+  readonly call: Call;
+  arguments(folder: string): unknown[];
+}
+
+/** The contenders: the same operations on files of the host, on its files through an enclave, and on protected ones. */
+interface Contender {
+  readonly name: 'node_fs' | 'plain' | 'protected';
+  /** Milliseconds that a call takes. */
+  run(measure: Measure): Promise<number>;
+}
+
+/**
+ * Protected files in an enclave, beside the plain service of the same enclave and `node:fs`, each operation in turns;
+ * files of the host come from the kernel's page cache. `sealed_mib_per_second` is what AES-256-GCM alone does.
+ */
+export async function protectedFilesSuite(
+  { folder = tmpdir(), megabytes, rounds }: ProtectedFilesOptions,
+  onProgress: OnProgress,
+): Promise<SuiteResult> {
+  const root = mkdtempSync(join(folder, 'sgxio-bench-'));
+  try {
+    await using enclave = await startEnclave(root);
+    const contenders = contendersOf(root, enclave);
+    const rows: Row[] = [];
+    for (const measure of measuresOf(megabytes * MIB)) {
+      onProgress(Object.values(measure.row).join(' '));
+      rows.push(await measureRow(measure, contenders, rounds));
+    }
+    rows.push({ what: 'cipher', sealed_mib_per_second: cipherBandwidth(rounds) });
+    return { suite: 'protected-files', rows };
+  } finally {
+    rmSync(root, { recursive: true, force: true });
+  }
+}
+
+async function startEnclave(root: string): Promise<Enclave<Program>> {
+  const secret = randomFillSync(new Uint8Array(32));
+  for (const name of ['node_fs', 'plain', 'protected']) mkdirSync(join(root, name));
+  initMount(join(root, 'protected'), deriveMountKey(secret, '/protected'));
+  const image = await buildImage(fileURLToPath(new URL('./protected-files-program.js', import.meta.url)), {
+    name: 'bench-protected-files',
+    privateMemoryBytes: CACHE_BYTES + MIB,
+    grants: {
+      files: [
+        { mount: '/plain', access: 'read-write' },
+        { mount: '/protected', access: 'read-write', protected: true, cacheBytes: CACHE_BYTES },
+      ],
+    },
+  });
+  return await Enclave.create<Program>(image, {
+    directories: { '/plain': join(root, 'plain'), '/protected': join(root, 'protected') },
+    fileSecret: secret,
+  });
+}
+
+function contendersOf(root: string, enclave: Enclave<Program>): Contender[] {
+  const launch = async ({ call, arguments: of }: Measure, folder: string) =>
+    (await (enclave as Enclave).launch(call, ...(of(folder) as never[]))) as number;
+  const inNode = nodeFiles as unknown as Record<string, (...given: unknown[]) => number>;
+  return [
+    {
+      name: 'node_fs',
+      run: async (measure) => inNode[measure.call]!(...measure.arguments(join(root, 'node_fs'))),
+    },
+    { name: 'plain', run: (measure) => launch(measure, '/plain') },
+    { name: 'protected', run: (measure) => launch(measure, '/protected') },
+  ];
+}
+
+function measuresOf(bytes: number): Measure[] {
+  const throughput = (what: string, call: Call, chunk: number, size: number, ...more: number[]): Measure => ({
+    row: { what, chunk_bytes: chunk, file_mib: size / MIB },
+    unit: 'mib_per_second',
+    amount: more.length === 0 ? size : more[0]! * chunk,
+    call,
+    arguments: (folder) => [`${folder}/file of ${size}`, size, chunk, ...more],
+  });
+  const each = (what: string, call: Call): Measure => ({
+    row: { what },
+    unit: 'microseconds',
+    amount: SMALL_FILES,
+    call,
+    arguments: (folder) => [folder, SMALL_FILES],
+  });
+  return [
+    ...CHUNKS.map((chunk) => throughput('write', 'fill', chunk, bytes)),
+    ...CHUNKS.map((chunk) => throughput('cold read', 'readThrough', chunk, bytes)),
+    ...CHUNKS.map((chunk) =>
+      throughput('cold random read', 'readAtRandom', chunk, bytes, (RANDOM_READS * 4096) / chunk),
+    ),
+    {
+      row: { what: 'random writes and a sync', chunk_bytes: 4096, file_mib: bytes / MIB },
+      unit: 'milliseconds',
+      amount: 1,
+      call: 'writeAtRandom',
+      arguments: (folder) => [`${folder}/file of ${bytes}`, bytes, RANDOM_WRITES],
+    },
+    throughput('write, in the cache', 'fill', MIB, WARM_BYTES),
+    ...CHUNKS.map((chunk) => throughput('warm read', 'readThrough', chunk, WARM_BYTES)),
+    throughput('warm random read', 'readAtRandom', 4096, WARM_BYTES, RANDOM_READS),
+    each('create', 'createFiles'),
+    each('stat', 'statFiles'),
+    each('unlink', 'unlinkFiles'),
+  ];
+}
+
+async function measureRow(measure: Measure, contenders: readonly Contender[], rounds: number): Promise<Row> {
+  const samples = new Map(contenders.map((contender) => [contender, [] as number[]]));
+  // What is unlinked is gone, and what is created was not there: those calls are made once.
+  const turns = measure.call === 'unlinkFiles' ? 1 : rounds;
+  if (turns > 1) for (const contender of contenders) await contender.run(measure);
+  for (let round = 0; round < turns; round++) {
+    for (const [contender, times] of samples) times.push(await contender.run(measure));
+  }
+  const figures = [...samples].map(([{ name }, times]) => {
+    const figure = figureOf(measure, median(times));
+    return [`${name}_${measure.unit}`, rounded(figure, 2)] as const;
+  });
+  return { ...measure.row, ...Object.fromEntries(figures) };
+}
+
+function figureOf({ unit, amount }: Measure, milliseconds: number): number {
+  if (unit === 'mib_per_second') return amount / MIB / (milliseconds / 1000);
+  return unit === 'microseconds' ? (milliseconds * 1000) / amount : milliseconds;
+}
+
+/** AES-256-GCM over blocks of 4 KiB, in MiB a second. */
+function cipherBandwidth(rounds: number): number {
+  const buffer = new ArrayBuffer(2 * MIB);
+  const cipher = createAesGcm({ address: addressOf(new Uint8Array(buffer)), buffer }, 32);
+  cipher.setKey(0);
+  const times: number[] = [];
+  for (let round = 0; round <= rounds; round++) {
+    const started = performance.now();
+    for (let block = 0; block < CIPHER_BLOCKS; block++) {
+      cipher.seal(64, 8192 + (block % 128) * 4096, 4096, MIB + (block % 128) * 4096, 128);
+    }
+    times.push(performance.now() - started);
+  }
+  cipher.close();
+  return rounded((CIPHER_BLOCKS * 4096) / MIB / (median(times.slice(1)) / 1000));
+}
+
+/** How many steps {@link protectedFilesSuite} tells of. */
+export const PROTECTED_FILES_STEPS: number = measuresOf(MIB).length;
