@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { constants } from 'node:os';
 import { test } from 'node:test';
 import type { ProtectedMount } from '../../../src/enclave/protected/mount.ts';
+import { SystemError } from '../../../src/errors.ts';
 import {
   BLOCK,
   createMount,
@@ -66,39 +68,64 @@ const WORKLOAD: readonly ((mount: ProtectedMount) => void)[] = [
   (mount) => writeFile(mount, '/folder/last', pattern(4, 200 * BLOCK)),
 ];
 
-test('a crash at any write leaves the state before or after the sync, whatever order the host wrote in', () => {
-  const journal: Step[] = [];
-  const { mount, file } = createMount();
-  journal.push({ position: 0, bytes: file.content.slice() }, 'sync');
-  file.journal = journal;
-  /** The states that were synced, each with the number of steps after which it was. */
-  const states = [{ steps: journal.length, files: snapshot(mount) }];
-  for (const change of WORKLOAD) {
-    change(mount);
-    mount.sync();
-    states.push({ steps: journal.length, files: snapshot(mount) });
-  }
-  const chance = seededRandom(1);
-  let old = 0;
-  let young = 0;
-  for (let cut = 2; cut <= journal.length; cut++) {
-    for (let round = 0; round < 3; round++) {
-      const at = states.findLastIndex(({ steps }) => steps <= cut);
-      const again = openMount(crashed(journal.slice(0, cut), chance));
-      const files = snapshot(again);
-      if (equal(files, states[at]!.files)) old++;
-      else {
-        assert.deepEqual(files, states[at + 1]?.files, `cut after ${cut} steps`);
-        young++;
-      }
-      // And it goes on from there.
-      writeFile(again, '/after', pattern(9, 3 * BLOCK));
-      again.sync();
-      files.set('/after', text(pattern(9, 3 * BLOCK)));
-      assert.ok(equal(snapshot(again), files));
+const SYNCS: readonly [kind: string, sync: (mount: ProtectedMount) => void | Promise<void>][] = [
+  ['sync', (mount) => mount.sync()],
+  ['asynchronous sync', (mount) => mount.syncAsync()],
+];
+
+for (const [kind, sync] of SYNCS) {
+  test(`a crash at any write leaves the state before or after the ${kind}, whatever order the host wrote in`, async () => {
+    const journal: Step[] = [];
+    const { mount, file } = createMount();
+    journal.push({ position: 0, bytes: file.content.slice() }, 'sync');
+    file.journal = journal;
+    /** The states that were synced, each with the number of steps after which it was. */
+    const states = [{ steps: journal.length, files: snapshot(mount) }];
+    for (const change of WORKLOAD) {
+      change(mount);
+      await sync(mount);
+      states.push({ steps: journal.length, files: snapshot(mount) });
     }
+    const chance = seededRandom(1);
+    let old = 0;
+    let young = 0;
+    for (let cut = 2; cut <= journal.length; cut++) {
+      for (let round = 0; round < 3; round++) {
+        const at = states.findLastIndex(({ steps }) => steps <= cut);
+        const again = openMount(crashed(journal.slice(0, cut), chance));
+        const files = snapshot(again);
+        if (equal(files, states[at]!.files)) old++;
+        else {
+          assert.deepEqual(files, states[at + 1]?.files, `cut after ${cut} steps`);
+          young++;
+        }
+        // And it goes on from there.
+        writeFile(again, '/after', pattern(9, 3 * BLOCK));
+        again.sync();
+        files.set('/after', text(pattern(9, 3 * BLOCK)));
+        assert.ok(equal(snapshot(again), files));
+      }
+    }
+    assert.ok(old > 0 && young > 0);
+  });
+}
+
+test('after a commit that failed at its root, the state before stays whole through all that follows', () => {
+  const { mount, file } = createMount();
+  writeFile(mount, '/a', pattern(1, 200 * BLOCK));
+  mount.sync();
+  const before = snapshot(mount);
+  file.beforeWrite = (position) => {
+    if (position < 4 * BLOCK) throw new SystemError('EIO', -constants.errno.EIO, 'write');
+  };
+  for (let round = 2; round < 8; round++) {
+    writeFile(mount, '/a', pattern(round, 200 * BLOCK));
+    assert.throws(() => mount.sync(), { code: 'EIO' });
+    assert.ok(equal(snapshot(openMount(file.copy())), before), `round ${round}`);
   }
-  assert.ok(old > 0 && young > 0);
+  file.beforeWrite = undefined;
+  mount.sync();
+  assert.ok(equal(snapshot(openMount(file.copy())), snapshot(mount)));
 });
 
 test('a store that lost the file of an open name gives its space back at the next start', () => {
