@@ -70,6 +70,8 @@ function findEvp(): Evp | undefined {
 class OpensslAesGcm implements AesGcm {
   readonly implementation = 'openssl';
   readonly #evp: Evp;
+  /** Held, so that what lies at its address stays there. */
+  readonly #memory: MappedMemory;
   readonly #base: Address;
   readonly #sealing: Address;
   readonly #opening: Address;
@@ -80,6 +82,7 @@ class OpensslAesGcm implements AesGcm {
 
   constructor(evp: Evp, memory: MappedMemory, keyBytes: KeyBytes) {
     this.#evp = evp;
+    this.#memory = memory;
     this.#base = memory.address;
     this.#sealing = evp.newContext();
     this.#opening = evp.newContext();
@@ -89,8 +92,9 @@ class OpensslAesGcm implements AesGcm {
 
   setKey(key: number): void {
     const { init } = this.#evp;
-    const sealing = init(this.#sealing, this.#cipher, 0, this.#base + key, KEEP, ENCRYPT);
-    const opening = init(this.#opening, this.#cipher, 0, this.#base + key, KEEP, DECRYPT);
+    const { address } = this.#memory;
+    const sealing = init(this.#sealing, this.#cipher, 0, address + key, KEEP, ENCRYPT);
+    const opening = init(this.#opening, this.#cipher, 0, address + key, KEEP, DECRYPT);
     if (sealing !== 1 || opening !== 1) throw new Error('OpenSSL did not take the key');
   }
 
