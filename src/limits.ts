@@ -133,6 +133,11 @@ export const BLOCKING_THREADS_MAX = 8;
 export const BLOCKING_CALLS_MAX = 64;
 /** How long such a thread waits for work before it ends, in milliseconds: starting one takes some thirty. */
 export const BLOCKING_IDLE_MILLISECONDS = 2000;
+/**
+ * Reads of files in the kernel's hands at one time, each with a buffer of FILE_TRANSFER_MAX: as many as the arena has
+ * room for; a power of two.
+ */
+export const URING_CALLS_MAX = 128;
 /** Slots of 4 KiB in the store of a protected mount: 8 TiB, and numbers of slots stay positive 32-bit integers. */
 export const PROTECTED_SLOTS_MAX: number = 2 ** 31 - 32;
 /** Files of a protected mount whose keys are ready: each key costs a derivation and a key schedule. */
