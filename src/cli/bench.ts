@@ -4,7 +4,9 @@ import process from 'node:process';
 import { type Command, InvalidArgumentError as InvalidOption } from 'commander';
 import { CALL_STEPS, callSuite } from '../bench/call.ts';
 import { COPY_STEPS, copySuite } from '../bench/copy.ts';
+import { ENGINES_STEPS, enginesSuite } from '../bench/engines.ts';
 import { drawFigure } from '../bench/figure.ts';
+import { FILES_STEPS, filesSuite } from '../bench/files.ts';
 import { LAUNCH_STEPS, launchSuite } from '../bench/launch.ts';
 import {
   PARAMETER_SERVER_STEPS,
@@ -54,6 +56,20 @@ Examples:
     .option('--json', 'print one JSON document')
     .action(async ({ json }: { json?: true }) => {
       await run(COPY_STEPS, json, copySuite);
+    });
+  bench
+    .command('files')
+    .description('reads of a file, from the page cache and from the disk, against node:fs')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }: { json?: true }) => {
+      await run(FILES_STEPS, json, filesSuite);
+    });
+  bench
+    .command('engines')
+    .description('reads that wait for the disk: threads that block against io_uring')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }: { json?: true }) => {
+      await run(ENGINES_STEPS, json, enginesSuite);
     });
   bench
     .command('parameter-server')
