@@ -134,7 +134,7 @@ export const BLOCKING_CALLS_MAX = 64;
 /** How long such a thread waits for work before it ends, in milliseconds: starting one takes some thirty. */
 export const BLOCKING_IDLE_MILLISECONDS = 2000;
 /**
- * Reads of files in the kernel's hands at one time, each with a buffer of FILE_TRANSFER_MAX: as many as the arena has
+ * Reads and writes of files in the kernel's hands at one time, each with a buffer of FILE_TRANSFER_MAX: as many as the arena has
  * room for; a power of two.
  */
 export const URING_CALLS_MAX = 128;

@@ -5,7 +5,7 @@ import { BlockingCall, type BlockingCalls } from '../host/blocking-call.ts';
 import { Executor } from '../host/executor.ts';
 import { Pool } from '../host/pool.ts';
 import { createUringMemory, UringCalls } from '../host/uring-calls.ts';
-import { BLOCKING_IDLE_MILLISECONDS, FILE_TRANSFER_MAX } from '../limits.ts';
+import { BLOCKING_IDLE_MILLISECONDS, FILE_TRANSFER_MAX, PAGE_BYTES } from '../limits.ts';
 import { closeDescriptor } from '../linux/events.ts';
 import { Structure } from '../linux/structure.ts';
 import { median } from './statistics.ts';
@@ -13,36 +13,46 @@ import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts
 import { TestFile } from './test-file.ts';
 
 const FILE_BYTES = 67_108_864;
-const READ_BYTES = 4096;
-const READS = 512;
+const CALLS = 512;
 const DEPTHS = [1, 16] as const;
+const KINDS = ['read', 'write'] as const;
+type Kind = (typeof KINDS)[number];
 const WARM_UP_ROUNDS = 2;
 const ROUNDS = 9;
 const NOTHING_GRANTED = { listen: [], connect: [], files: [], streams: [], names: false };
 
-/** Reads that miss the page cache, by either engine of a worker; all in one interleaved run. */
+/** Reads that miss the page cache, and writes, by either engine of a worker; all in one interleaved run. */
 export async function enginesSuite(onProgress: OnProgress): Promise<SuiteResult> {
   using file = new TestFile(FILE_BYTES);
-  await using pool = new Reader(file, 'pool');
-  await using uring = new Reader(file, 'io_uring');
-  const samples = new Map(
-    DEPTHS.flatMap((depth) => [pool, uring].map((reader) => [{ reader, depth }, [] as Sample[]] as const)),
-  );
+  await using pool = new Disk(file, 'pool');
+  await using uring = new Disk(file, 'io_uring');
+  const samples = new Map<Point, Sample[]>();
+  for (const kind of KINDS) {
+    for (const depth of DEPTHS) {
+      for (const disk of [pool, uring]) samples.set({ kind, depth, disk }, []);
+    }
+  }
   for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
     onProgress(round < 0 ? 'warm-up' : `round ${round + 1} of ${ROUNDS}`);
-    for (const [{ reader, depth }, taken] of samples) {
-      await reader.warmUp();
+    for (const [{ kind, disk, depth }, taken] of samples) {
+      await disk.warmUp();
       file.drop();
-      const sample = reader.sample(depth);
+      const sample = disk.sample(kind, depth);
       if (round >= 0) taken.push(sample);
     }
   }
-  const rows = [...samples].map(([{ reader, depth }, taken]) => rowOf(reader.engine, depth, taken));
+  const rows = [...samples].map(([point, taken]) => rowOf(point, taken));
   return { suite: 'engines', rows: rows.map((row) => withRatios(row, rows)) };
 }
 
 /** How many steps {@link enginesSuite} tells of. */
 export const ENGINES_STEPS: number = WARM_UP_ROUNDS + ROUNDS;
+
+interface Point {
+  readonly kind: Kind;
+  readonly depth: number;
+  readonly disk: Disk;
+}
 
 interface Sample {
   readonly wallMicroseconds: number;
@@ -51,33 +61,36 @@ interface Sample {
 
 interface EngineRow extends Record<string, number | string> {
   readonly name: string;
-  readonly reads_at_once: number;
-  readonly wall_us_per_read: number;
-  readonly processor_us_per_read: number;
+  readonly kind: Kind;
+  readonly calls_at_once: number;
+  readonly wall_us_per_call: number;
+  readonly processor_us_per_call: number;
 }
 
-function rowOf(name: string, depth: number, samples: readonly Sample[]): EngineRow {
+function rowOf({ kind, depth, disk }: Point, samples: readonly Sample[]): EngineRow {
   return {
-    name,
-    reads_at_once: depth,
-    wall_us_per_read: rounded(median(samples.map((sample) => sample.wallMicroseconds)), 1),
-    processor_us_per_read: rounded(median(samples.map((sample) => sample.processorMicroseconds)), 1),
+    name: disk.engine,
+    kind,
+    calls_at_once: depth,
+    wall_us_per_call: rounded(median(samples.map((sample) => sample.wallMicroseconds)), 1),
+    processor_us_per_call: rounded(median(samples.map((sample) => sample.processorMicroseconds)), 1),
   };
 }
 
 function withRatios(row: EngineRow, rows: readonly EngineRow[]): Row {
   const base = rows.find(
-    ({ name, reads_at_once }) => name === 'pool' && reads_at_once === row.reads_at_once,
+    ({ name, kind, calls_at_once }) =>
+      name === 'pool' && kind === row.kind && calls_at_once === row.calls_at_once,
   )!;
   return {
     ...row,
-    wall_ratio_to_pool: rounded(row.wall_us_per_read / base.wall_us_per_read, 2),
-    processor_ratio_to_pool: rounded(row.processor_us_per_read / base.processor_us_per_read, 2),
+    wall_ratio_to_pool: rounded(row.wall_us_per_call / base.wall_us_per_call, 2),
+    processor_ratio_to_pool: rounded(row.processor_us_per_call / base.processor_us_per_call, 2),
   };
 }
 
 /** The executor of a worker, with one engine, on this thread. */
-class Reader implements AsyncDisposable {
+class Disk implements AsyncDisposable {
   readonly engine: 'pool' | 'io_uring';
   readonly #file: TestFile;
   readonly #executor: Executor;
@@ -102,40 +115,40 @@ class Reader implements AsyncDisposable {
     this.#executor.blocking = this.#engine;
   }
 
-  /** Lets threads start whose start would count as reading: they need the event loop of this one. */
+  /** Lets threads start whose start would count as theirs: they need the event loop of this one. */
   async warmUp(): Promise<void> {
     if (this.#uring !== undefined) return;
     const until = performance.now() + BLOCKING_IDLE_MILLISECONDS / 10;
-    this.#read(Math.max(...DEPTHS), 0);
+    this.#make('read', Math.max(...DEPTHS), 0);
     while (this.#pool.wantsTurn && performance.now() < until) {
       await new Promise((resolve) => setImmediate(resolve));
     }
   }
 
-  sample(depth: number): Sample {
+  sample(kind: Kind, depth: number): Sample {
     const processor = process.cpuUsage();
     const began = performance.now();
-    for (let done = 0; done < READS; done += depth) this.#read(depth, this.#file.bytes);
+    for (let done = 0; done < CALLS; done += depth) this.#make(kind, depth, this.#file.bytes);
     const milliseconds = performance.now() - began;
     const { user, system } = process.cpuUsage(processor);
     return {
-      wallMicroseconds: (milliseconds * 1000) / READS,
-      processorMicroseconds: (user + system) / READS,
+      wallMicroseconds: (milliseconds * 1000) / CALLS,
+      processorMicroseconds: (user + system) / CALLS,
     };
   }
 
-  /** Reads so many pages at once, each anywhere in the first `bytes` of the file. */
-  #read(count: number, bytes: number): void {
+  /** Reads or writes so many pages at once, each anywhere in the first `bytes` of the file. */
+  #make(kind: Kind, count: number, bytes: number): void {
     this.#answered = 0;
     for (let index = 0; index < count; index++) {
       const request = Object.assign(new Request(), {
         id: ++this.#lastId,
         payload: this.#room.address + index * FILE_TRANSFER_MAX,
-        length: READ_BYTES,
+        length: PAGE_BYTES,
         timeout: -1,
       });
-      const position = Math.floor((Math.random() * bytes) / READ_BYTES) * READ_BYTES;
-      const call = { operation: Blocking.read, descriptor: this.#file.descriptor, position };
+      const position = Math.floor((Math.random() * bytes) / PAGE_BYTES) * PAGE_BYTES;
+      const call = { operation: Blocking[kind], descriptor: this.#file.descriptor, position };
       this.#executor.block(new BlockingCall(this.#executor, request, call));
     }
     this.#engine.submit();

@@ -66,7 +66,7 @@ Examples:
     });
   bench
     .command('engines')
-    .description('reads that wait for the disk: threads that block against io_uring')
+    .description('reads and writes that wait for the disk: threads that block against io_uring')
     .option('--json', 'print one JSON document')
     .action(async ({ json }: { json?: true }) => {
       await run(ENGINES_STEPS, json, enginesSuite);

@@ -42,8 +42,8 @@ export interface EnclaveOptions {
   /** How its calls are made; `exitless` unless told. */
   readonly strategy?: Strategy;
   /**
-   * How its workers make calls that wait for a disk: by `direct` system calls, from threads of their own, or reads by
-   * io_uring (`uring`). `auto`, unless told, is io_uring where the kernel allows it. It concerns no strategy in place.
+   * How its workers make calls that wait for a disk: by `direct` system calls, from threads of their own, or reads
+   * and writes by io_uring (`uring`). `auto`, unless told, is io_uring where the kernel allows it. It concerns no strategy in place.
    */
   readonly engine?: Engine;
   /** What `exit-sgx` charges for each call, in nanoseconds. */

@@ -26,7 +26,7 @@ export function createUringMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer(BUFFERS_OFFSET + URING_CALLS_MAX * FILE_TRANSFER_MAX);
 }
 
-/** Gives back the ring of a worker that died. Its thread has ended, so the kernel writes to no buffer any more. */
+/** Gives back the ring of a worker that died. Its thread has ended, so the kernel uses no buffer any more. */
 export function releaseUringMemory(memory: SharedArrayBuffer): void {
   const notes = new Float64Array(memory, 0, NOTES);
   const [bell = 0, ...resources] = notes;
@@ -37,11 +37,11 @@ export function releaseUringMemory(memory: SharedArrayBuffer): void {
 }
 
 /**
- * Reads that the page cache could not answer, made by the kernel itself through an io_uring: no thread, and one
+ * Reads and writes that the page cache could not take at once, made by the kernel itself through an io_uring: no thread, and one
  * system call for all that were started together. Everything else, and what finds every buffer taken, goes on
  * to `others`.
  *
- * The kernel reads into a buffer of the host's own. A call that is cancelled or late is therefore answered at
+ * The kernel works on a buffer of the host's own. A call that is cancelled or late is therefore answered at
  * once: its buffer stays taken until the kernel is done with it.
  */
 export class UringCalls implements BlockingCalls, Watched {
@@ -79,11 +79,7 @@ export class UringCalls implements BlockingCalls, Watched {
   }
 
   start(executor: Executor, call: BlockingCall): void {
-    const { operation, position, length } = call;
-    const slot =
-      operation === Blocking.read && position >= 0 && length <= FILE_TRANSFER_MAX
-        ? this.#free.pop()
-        : undefined;
+    const slot = isServed(call) ? this.#free.pop() : undefined;
     if (slot === undefined) return this.#others.start(executor, call);
     executor.wait(call, call.timeout);
     if (call.withdrawn) {
@@ -91,8 +87,19 @@ export class UringCalls implements BlockingCalls, Watched {
       return call.finish(executor, -ECANCELED, 0);
     }
     this.#calls[slot] = call;
-    this.#ring.queueRead(call.descriptor, this.#buffer(slot), length, position, slot);
+    this.#queue(call, slot);
     this.#queued++;
+  }
+
+  /** There is always room: the ring takes as much as there are buffers. */
+  #queue({ operation, descriptor, address, length, position }: BlockingCall, slot: number): void {
+    const buffer = this.#buffer(slot);
+    if (operation === Blocking.read) {
+      this.#ring.queueRead(descriptor, buffer, length, position, slot);
+    } else {
+      copyMemory(buffer, address, length);
+      this.#ring.queueWrite(descriptor, buffer, length, position, slot);
+    }
   }
 
   #buffer(slot: number): number {
@@ -120,7 +127,8 @@ export class UringCalls implements BlockingCalls, Watched {
     const call = this.#calls[slot] as BlockingCall;
     this.#calls[slot] = undefined;
     this.#free.push(slot);
-    if (!call.withdrawn && result > 0) copyMemory(call.address, this.#buffer(slot), result);
+    const reads = call.operation === Blocking.read;
+    if (reads && !call.withdrawn && result > 0) copyMemory(call.address, this.#buffer(slot), result);
     call.finish(executor, result, this.#buffer(slot));
   }
 
@@ -129,7 +137,7 @@ export class UringCalls implements BlockingCalls, Watched {
     return URING_CALLS_MAX - this.#free.length;
   }
 
-  /** Ends what is in flight; a read of a disk that has begun is waited for. */
+  /** Ends what is in flight; what has begun on a disk is waited for. */
   close(executor: Executor): void {
     this.#ring.close();
     this.#notes.fill(0);
@@ -137,4 +145,13 @@ export class UringCalls implements BlockingCalls, Watched {
     for (const call of this.#calls) call?.finish(executor, -ECANCELED, call.address);
     this.#calls.fill(undefined);
   }
+}
+
+/** Those that say where in the file: the place where a file is at is one for all that use it. */
+function isServed({ operation, position, length }: BlockingCall): boolean {
+  return (
+    (operation === Blocking.read || operation === Blocking.write) &&
+    position >= 0 &&
+    length <= FILE_TRANSFER_MAX
+  );
 }

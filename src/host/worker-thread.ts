@@ -43,7 +43,7 @@ export class WorkerThread {
   }
 
   #start(): void {
-    // Kept here until the thread has ended: the kernel may be writing to it until then.
+    // Kept here until the thread has ended: the kernel may be using it until then.
     const uringMemory = createUringMemory();
     const workerData: WorkerData = { ...this.#settings, journal: this.journal.buffer, uringMemory };
     const thread = new Worker(new URL('./worker-main.js', import.meta.url), { workerData });

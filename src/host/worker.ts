@@ -45,7 +45,7 @@ export interface WorkerOptions {
   /** What the workers of this channel hand on from one to the next. */
   readonly journal: Journal;
   readonly engine: Engine;
-  /** For the reads of the engine, kept by another thread: see {@link UringCalls}. */
+  /** For the io_uring of the engine, kept by another thread: see {@link UringCalls}. */
   readonly uringMemory: SharedArrayBuffer;
 }
 

@@ -107,6 +107,21 @@ for (const engine of ENGINES) {
       }
     });
 
+    test('every write goes to its own place, and is there for reads that follow', async (t) => {
+      const bench = await Bench.start(t, engine);
+      const writes = Array.from({ length: TOGETHER }, (_, index) => ({
+        on: 'file',
+        call: 'write',
+        values: [new Uint8Array(READ).fill(index), { position: pageOf(index) * PAGE }],
+      }));
+      bench.drop();
+      assert.ok((await bench.runTogether(writes)).every(({ value }) => value === READ));
+      const outcomes = await bench.runTogether(reads());
+      outcomes.forEach(({ value }, index) => {
+        assert.deepEqual(value, new Uint8Array(READ).fill(index));
+      });
+    });
+
     test('reads at the end of the file are short, and behind it empty', async (t) => {
       const bench = await Bench.start(t, engine);
       const at = (position: number): Step => ({ on: 'file', call: 'read', values: [READ, { position }] });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { closeSync, fstatSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -92,6 +92,21 @@ test('what the kernel reads arrives, and nothing behind it is touched', { skip }
   bench.end();
 });
 
+test('what is written is what was there when the call came', { skip }, (t) => {
+  const bench = new Bench(t);
+  bench.room.bytes.fill(7);
+  bench.start(bench.request(1), 0, Blocking.write);
+  bench.room.bytes.fill(8);
+  bench.uring.submit();
+  bench.answered(1);
+  assert.equal(bench.answers.get(1), BYTES);
+  const written = Buffer.alloc(2 * BYTES);
+  assert.equal(readSync(bench.pipe, written), BYTES);
+  assert.deepEqual([...written.subarray(0, BYTES)], new Array(BYTES).fill(7));
+  assert.deepEqual([...bench.room.bytes], new Array(BYTES).fill(8));
+  bench.end();
+});
+
 test('a call that is cancelled or late is answered while the kernel keeps its buffer', { skip }, (t) => {
   const bench = new Bench(t);
   bench.read(1);
@@ -124,10 +139,12 @@ test('a file that is closed while the kernel reads it stays open until that is o
   closeDescriptor(bench.executor.epoll);
 });
 
-test('what is no read at a position, is too long or finds every buffer taken is passed on', { skip }, (t) => {
+test('what is no read or write at a position, is too long or finds every buffer taken is passed on', {
+  skip,
+}, (t) => {
   const bench = new Bench(t);
   bench.start(bench.request(1), -1);
-  bench.start(bench.request(2), 0, Blocking.write);
+  bench.start(bench.request(2), 0, Blocking.sync);
   bench.start(bench.request(3, -1, FILE_TRANSFER_MAX + 1));
   for (let id = 4; id < 4 + URING_CALLS_MAX; id++) bench.start(bench.request(id));
   bench.start(bench.request(4 + URING_CALLS_MAX));
