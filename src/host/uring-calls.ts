@@ -37,9 +37,9 @@ export function releaseUringMemory(memory: SharedArrayBuffer): void {
 }
 
 /**
- * Reads and writes that the page cache could not take at once, made by the kernel itself through an io_uring: no thread, and one
- * system call for all that were started together. Everything else, and what finds every buffer taken, goes on
- * to `others`.
+ * Reads and writes that the page cache could not take at once, made by the kernel itself through an io_uring: no
+ * thread, and one system call for all that were started together. Everything else, and what finds every buffer
+ * taken, goes on to `others`.
  *
  * The kernel works on a buffer of the host's own. A call that is cancelled or late is therefore answered at
  * once: its buffer stays taken until the kernel is done with it.
