@@ -6,7 +6,9 @@ import type { TopLevelSpec } from 'vega-lite';
 import { CALL_STEPS, callSuite } from '../bench/call.ts';
 import { COPY_STEPS, copySuite } from '../bench/copy.ts';
 import { CROSSOVER_FULL, crossoverSteps, crossoverSuite } from '../bench/crossover.ts';
+import { ENGINES_STEPS, enginesSuite } from '../bench/engines.ts';
 import { drawFigure } from '../bench/figure.ts';
+import { FILES_STEPS, filesSuite } from '../bench/files.ts';
 import { LAUNCH_STEPS, launchSuite } from '../bench/launch.ts';
 import { MEMORY_STEPS, memorySuite } from '../bench/memory.ts';
 import { FIGURE_MODELS_MIB, memoryFigure, memorySeries } from '../bench/memory-figure.ts';
@@ -103,6 +105,20 @@ Examples:
     .option('--json', 'print one JSON document')
     .action(async ({ json }: { json?: true }) => {
       await run(crossoverSteps(CROSSOVER_FULL.rounds), json, (tell) => crossoverSuite(CROSSOVER_FULL, tell));
+    });
+  bench
+    .command('files')
+    .description('reads of a file, from the page cache and from the disk, against node:fs')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }: { json?: true }) => {
+      await run(FILES_STEPS, json, filesSuite);
+    });
+  bench
+    .command('engines')
+    .description('reads and writes that wait for the disk: threads that block against io_uring')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }: { json?: true }) => {
+      await run(ENGINES_STEPS, json, enginesSuite);
     });
   bench
     .command('parameter-server')

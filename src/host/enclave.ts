@@ -26,6 +26,7 @@ import type { CallTrace } from './call-trace.ts';
 import { Copier, type PrivateBuffer } from './copier.ts';
 import type { ServiceModule } from './custom-services.ts';
 import { diagnostics } from './diagnostics.ts';
+import { checkEngine, type Engine } from './engine.ts';
 import { Graph, GraphRecorder } from './graph.ts';
 import { LaunchChannel } from './launch-channel.ts';
 import { Launcher, type LaunchOptions } from './launcher.ts';
@@ -42,6 +43,11 @@ import { type WorkerSettings, WorkerThread } from './worker-thread.ts';
 export interface EnclaveOptions {
   /** How its calls are made; `exitless` unless told. */
   readonly strategy?: Strategy;
+  /**
+   * How its workers make calls that wait for a disk: by `direct` system calls, from threads of their own, or reads
+   * and writes by io_uring (`uring`). `auto`, unless told, is io_uring where the kernel allows it. It concerns no strategy in place.
+   */
+  readonly engine?: Engine;
   /** What `exit-sgx` charges for each call, in nanoseconds. */
   readonly exitNanoseconds?: number;
   /** The host's directory for each mount that the image is granted: `{ '/data': '/srv/data' }`. */
@@ -135,6 +141,7 @@ export class Enclave<Program extends object = UntypedProgram> {
         `there is no strategy '${strategy}'; there are ${strategies.join(', ')}`,
       );
     }
+    checkEngine(options.engine);
     this.threads = image.manifest.threads;
     const grants = parseGrants(image.manifest.grants);
     const directories = directoriesOf(grants.files, options.directories ?? {});
@@ -229,6 +236,7 @@ export class Enclave<Program extends object = UntypedProgram> {
         grants,
         directories,
         spins: strategy === 'exitless',
+        engine: options.engine ?? 'auto',
         services: options.services,
         trace: options.trace?.addWorker(),
         stop: this.#stopWorkers,

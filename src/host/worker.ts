@@ -9,12 +9,14 @@ import { RING_ENTRIES } from '../limits.ts';
 import { addToEpoll, closeDescriptor, drainEvent, EPOLLIN, yieldProcessor } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import type { SharedMapping } from '../linux/memory.ts';
+import { createUringCalls, type Engine } from './engine.ts';
 import { Executor, type Handler } from './executor.ts';
 import type { Journal, TakenCall } from './journal.ts';
 import { closeMounts, openMounts } from './mounts.ts';
 import { Pool } from './pool.ts';
 import { restoreHandles } from './restore.ts';
 import { RingSink } from './ring-sink.ts';
+import type { UringCalls } from './uring-calls.ts';
 
 const { EIO } = constants.errno;
 
@@ -42,6 +44,9 @@ export interface WorkerOptions {
   readonly stop: Int32Array<SharedArrayBuffer>;
   /** What the workers of this channel hand on from one to the next. */
   readonly journal: Journal;
+  readonly engine: Engine;
+  /** For the io_uring of the engine, kept by another thread: see {@link UringCalls}. */
+  readonly uringMemory: SharedArrayBuffer;
 }
 
 /**
@@ -53,6 +58,7 @@ export class Worker {
   readonly #sink: RingSink;
   readonly #executor: Executor;
   readonly #pool: Pool;
+  readonly #uring: UringCalls | undefined;
   readonly #policy: WaitPolicy;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #parkedWord: number;
@@ -77,7 +83,8 @@ export class Worker {
     const arena = boundary.address + layout.arena;
     this.#executor = new Executor(handlers, grants, arena, ARENA_BYTES, this.#sink, mounts, journal);
     this.#pool = new Pool(this.#executor);
-    this.#executor.blocking = this.#pool;
+    this.#uring = createUringCalls(options.engine, this.#executor, options.uringMemory, this.#pool);
+    this.#executor.blocking = this.#uring ?? this.#pool;
     this.#policy = new WaitPolicy(options.spins);
     this.#parkedWord = layout.hostParked >> 2;
     this.#stop = options.stop;
@@ -122,6 +129,7 @@ export class Worker {
       else this.#waitForWork();
     }
     this.#executor.closeAll();
+    this.#uring?.close(this.#executor);
     await this.#pool.close(this.#executor);
     closeMounts(this.#executor.mounts);
     this.#journal.end();
@@ -143,6 +151,7 @@ export class Worker {
       this.#journal.trace?.begin(request.id);
       this.#executor.execute(request);
     }
+    if (served > 0) this.#executor.blocking.submit();
     if (served === BATCH && this.#executor.pendingCount > 0) this.#executor.poll(0);
     return served;
   }
