@@ -76,7 +76,9 @@ export interface Axis {
 }
 
 const LINE_HEIGHTS = { wide: 320, narrow: 250 } as const;
-const LEGEND_COLUMNS = { wide: 3, narrow: 1 } as const;
+/** What a letter of a legend and the room around an entry take, in pixels. */
+const LEGEND_LETTER_PIXELS = 7.5;
+const LEGEND_ENTRY_PIXELS = 48;
 
 /** Curves over a common axis, with a legend below. */
 export function lineChart(curves: readonly Curve[], x: Axis, y: Axis, width: Width): TopLevelSpec {
@@ -98,7 +100,7 @@ export function lineChart(curves: readonly Curve[], x: Axis, y: Axis, width: Wid
         field: 'name',
         type: 'nominal',
         scale: colours,
-        legend: { title: null, orient: 'bottom', columns: LEGEND_COLUMNS[width] },
+        legend: { title: null, orient: 'bottom', columns: legendColumns(colours.domain, width) },
       },
     },
     layer: [
@@ -119,6 +121,13 @@ export function lineChart(curves: readonly Curve[], x: Axis, y: Axis, width: Wid
   };
 }
 
+/** As many as fit: a legend that is wider than its figure would make all of it smaller. */
+function legendColumns(names: readonly string[], width: Width): number {
+  const longest = Math.max(...names.map((name) => name.length));
+  const entry = longest * LEGEND_LETTER_PIXELS + LEGEND_ENTRY_PIXELS;
+  return Math.max(1, Math.floor(WIDTHS[width] / entry));
+}
+
 function encodeAxis({ title, log, ticks, label }: Axis): { scale: object; axis: object } {
   return {
     scale: { type: log ? 'log' : 'linear', nice: !log, padding: log ? 12 : 0, zero: !log },
@@ -136,19 +145,25 @@ const STACK_HEIGHT = 46;
 /** Parts of one whole, side by side in their order; the legend says how much each is. */
 export function stackChart(parts: readonly Bar[], width: Width): TopLevelSpec {
   const named = parts.map((part, order) => ({ ...part, label: `${part.name}  ${part.text}`, order }));
+  const labels = named.map(({ label }) => label);
   return {
     data: { values: named },
     width: WIDTHS[width],
     height: STACK_HEIGHT,
-    mark: { type: 'bar', stroke: 'white', strokeWidth: 1, height: STACK_HEIGHT },
+    mark: { type: 'bar', height: STACK_HEIGHT },
     encoding: {
       x: { field: 'value', type: 'quantitative', stack: 'normalize', axis: null },
       order: { field: 'order', type: 'quantitative' },
       color: {
         field: 'label',
         type: 'nominal',
-        scale: { domain: named.map(({ label }) => label), range: named.map((part) => part.colour) },
-        legend: { title: null, orient: 'bottom', columns: LEGEND_COLUMNS[width], symbolType: 'square' },
+        scale: { domain: labels, range: named.map((part) => part.colour) },
+        legend: {
+          title: null,
+          orient: 'bottom',
+          columns: legendColumns(labels, width),
+          symbolType: 'square',
+        },
       },
     },
     config: CONFIG,

@@ -29,7 +29,7 @@ const START: Sizes<{ rounds: number }> = { full: START_FULL, quick: { rounds: 3 
 const PROFILE: Sizes<{ rounds: number; batches: number }> = {
   full: PROFILE_FULL,
   quick: { rounds: 3, batches: 500 },
-  smoke: { rounds: 1, batches: 100 },
+  smoke: { rounds: 1, batches: 500 },
 };
 
 const CROSSOVER: Sizes<CrossoverOptions> = {
