@@ -38,7 +38,7 @@ export class TestFile implements Disposable {
     check(forgetCached(this.descriptor), 'posix_fadvise');
   }
 
-  /** Also where the file system cannot tell: those that cannot keep all in memory. */
+  /** True too where the file system cannot tell, as one in memory. */
   #isCached(): boolean {
     for (let position = 0; position < this.bytes; position += CHUNK_BYTES) {
       if (readCached(this.descriptor, probe.address, 1, position) === -EAGAIN) return false;
