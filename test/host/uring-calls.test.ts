@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
+import process from 'node:process';
 import { type TestContext, test } from 'node:test';
 import { Request } from '../../src/boundary/ring.ts';
 import { Blocking } from '../../src/host/blocking.ts';
@@ -17,7 +18,11 @@ import { Structure } from '../../src/linux/structure.ts';
 import { ioUringRefusal, openRings } from '../support/io-uring.ts';
 import { temporaryDirectory } from '../support/service-enclaves.ts';
 
-const { ECANCELED, ETIMEDOUT } = constants.errno;
+const { ECANCELED, EPERM, ETIMEDOUT } = constants.errno;
+const REFUSE_CALL = join(import.meta.dirname, '../support/refuse-call.js');
+const ENGINE: string = new URL('../../src/host/engine.js', import.meta.url).href;
+const EXECUTOR: string = new URL('../../src/host/executor.js', import.meta.url).href;
+const SYS_IO_URING_SETUP = 425;
 const BYTES = 16;
 const skip = ioUringRefusal();
 
@@ -196,4 +201,31 @@ test('an engine that there is not is refused', () => {
     code: 'SGXIO_INVALID_ARGUMENT',
     message: /no engine 'epoll'; there are auto, direct, uring/,
   });
+});
+
+test('where the kernel refuses io_uring, auto does without and uring says what to do', () => {
+  const main = `
+    import { checkEngine, createUringCalls } from ${JSON.stringify(ENGINE)};
+    import { Executor } from ${JSON.stringify(EXECUTOR)};
+    const grants = { listen: [], connect: [], files: [], streams: [], names: false };
+    const executor = new Executor({}, grants, 0, 0, { complete: () => {} });
+    checkEngine('auto');
+    console.log(createUringCalls('auto', executor, new SharedArrayBuffer(64), executor.blocking) === undefined);
+    try {
+      checkEngine('uring');
+    } catch (error) {
+      console.log(error.code, error.message, error.cause.code);
+    }`;
+  const refused = execFileSync(
+    process.execPath,
+    ['--import', REFUSE_CALL, '--input-type=module', '-e', main],
+    {
+      env: { ...process.env, REFUSE_CALL: `${SYS_IO_URING_SETUP}:${EPERM}` },
+      encoding: 'utf8',
+    },
+  );
+  assert.match(
+    refused,
+    /^true\nSGXIO_UNSUPPORTED_MACHINE the kernel refuses io_uring: leave the engine .* EPERM\n$/,
+  );
 });
