@@ -73,11 +73,12 @@ export class Core {
     this.volume.leave(tree);
   }
 
-  /** False when it was closed before. */
-  close(): boolean {
-    const open = this.#open;
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  close(): void {
     this.#open = false;
-    return open;
   }
 
   #begin(): void {

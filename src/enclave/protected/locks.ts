@@ -23,9 +23,10 @@ export class FileLocks {
   take(holder: object, shared: boolean): boolean {
     const others = this.#holders.size - (this.#holders.has(holder) ? 1 : 0);
     if (others > 0 && !(shared && this.#shared)) return false;
+    const loosened = shared && !this.#shared && this.#holders.has(holder);
     this.#holders.add(holder);
     this.#shared = shared;
-    this.#wake();
+    if (loosened) this.#wake();
     return true;
   }
 

@@ -233,6 +233,7 @@ export class ProtectedMount {
 
   /** Makes all that was changed durable and lets go of the store; open files are of no use any more. */
   close(): void {
+    if (!this.#core.isOpen) return;
     try {
       this.#core.sync();
     } finally {
@@ -242,7 +243,8 @@ export class ProtectedMount {
 
   /** Lets go of the store as it is: what was changed after the last sync is lost. */
   abandon(): void {
-    if (!this.#core.close()) return;
+    if (!this.#core.isOpen) return;
+    this.#core.close();
     this.#core.volume.close();
     this.#file.close();
   }
