@@ -130,7 +130,7 @@ function legendColumns(names: readonly string[], width: Width): number {
 
 function encodeAxis({ title, log, ticks, label }: Axis): { scale: object; axis: object } {
   return {
-    scale: { type: log ? 'log' : 'linear', nice: !log, padding: log ? 12 : 0, zero: !log },
+    scale: log ? { type: 'log', nice: false, padding: 12 } : { type: 'linear', zero: true },
     axis: {
       title,
       ...(ticks === undefined ? { tickCount: 5 } : { values: ticks }),
