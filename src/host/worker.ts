@@ -20,7 +20,7 @@ import type { UringCalls } from './uring-calls.ts';
 
 const { EIO } = constants.errno;
 
-/** Submissions served in a row before events are looked at. */
+/** Submissions served before events are looked at. */
 const BATCH = 64;
 /** Polls of the ring between two looks at epoll while calls wait there: a look costs as much as some ten polls. */
 const POLLS_A_LOOK = 32;
@@ -58,6 +58,8 @@ export class Worker {
   readonly #sink: RingSink;
   readonly #executor: Executor;
   readonly #pool: Pool;
+  /** Submissions served since events were last looked at. */
+  #sinceLook = 0;
   readonly #uring: UringCalls | undefined;
   readonly #policy: WaitPolicy;
   readonly #words: Int32Array<SharedArrayBuffer>;
@@ -124,9 +126,9 @@ export class Worker {
 
   async run(): Promise<void> {
     while (Atomics.load(this.#stop, 0) === 0) {
-      if (this.#serve() > 0) continue;
+      const served = this.#serve();
       if (this.#pool.wantsTurn) await new Promise((resolve) => setImmediate(resolve));
-      else this.#waitForWork();
+      else if (served === 0) this.#waitForWork();
     }
     this.#executor.closeAll();
     this.#uring?.close(this.#executor);
@@ -152,7 +154,12 @@ export class Worker {
       this.#executor.execute(request);
     }
     if (served > 0) this.#executor.blocking.submit();
-    if (served === BATCH && this.#executor.pendingCount > 0) this.#executor.poll(0);
+    // However fast calls come, those that wait for a socket get their turn.
+    this.#sinceLook += served;
+    if (this.#sinceLook >= BATCH) {
+      this.#sinceLook = 0;
+      if (this.#executor.pendingCount > 0) this.#executor.poll(0);
+    }
     return served;
   }
 
