@@ -6,11 +6,13 @@ import { CallTrace } from '../host/call-trace.ts';
 import { Enclave } from '../host/enclave.ts';
 import { readImage } from '../image/file.ts';
 import type { Image } from '../image/image.ts';
+import { readKey } from './mounts.ts';
 
 interface RunFlags {
   readonly function: string;
   readonly strategy: Strategy;
   readonly directory: Record<string, string>;
+  readonly fileSecret?: string;
   readonly stats?: true;
   readonly trace?: string;
 }
@@ -34,6 +36,7 @@ export function addRun(program: Command): void {
       addDirectory,
       {},
     )
+    .option('--file-secret <file>', "the key file that the keys of the image's protected mounts come from")
     .option('--stats', 'print what was counted, to standard error')
     .option('--trace <file>', 'write each call to a file that ui.perfetto.dev shows')
     .addHelpText(
@@ -66,8 +69,13 @@ async function launchIn(
   flags: RunFlags,
   trace?: CallTrace,
 ): Promise<void> {
-  const { strategy, directory } = flags;
-  const options = { strategy, directories: directory, ...(trace === undefined ? {} : { trace }) };
+  const { strategy, directory, fileSecret } = flags;
+  const options = {
+    strategy,
+    directories: directory,
+    ...(fileSecret === undefined ? {} : { fileSecret: readKey(fileSecret, undefined) }),
+    ...(trace === undefined ? {} : { trace }),
+  };
   await using enclave = await Enclave.create(image, options);
   const stop = (): void => void enclave.stop();
   process.once('SIGINT', stop);

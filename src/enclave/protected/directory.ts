@@ -118,23 +118,30 @@ export class Directories {
 
   #entryOf({ frame, name, hash }: Bucket): number {
     const { bytes, view } = this.#blocks.frames;
-    let found = -1;
-    this.#each(frame, (at) => {
-      if (view.getUint32(at + Name.hash, true) !== hash || bytes[at + Name.length] !== name.length) return;
-      const text = at + Name.text;
-      if (name.every((byte, index) => byte === bytes[text + index])) found = at;
-    });
-    return found;
+    const end = this.#blocks.frames.at(frame) + BLOCK_BYTES;
+    for (let at = end - BLOCK_BYTES; at + Name.text < end && bytes[at] !== 0; at += Name.text + bytes[at]!) {
+      if (view.getUint32(at + Name.hash, true) === hash && this.#isNamed(at, name)) return at;
+    }
+    return -1;
+  }
+
+  #isNamed(at: number, name: Uint8Array<ArrayBuffer>): boolean {
+    const { bytes } = this.#blocks.frames;
+    if (bytes[at + Name.length] !== name.length) return false;
+    for (let index = 0; index < name.length; index++) {
+      if (bytes[at + Name.text + index] !== name[index]) return false;
+    }
+    return true;
   }
 
   /** Bytes of a block that have entries. */
   #fill(frame: number): number {
-    let end = this.#blocks.frames.at(frame);
-    const start = end;
-    this.#each(frame, (at) => {
-      end = at + Name.text + this.#blocks.frames.bytes[at + Name.length]!;
-    });
-    return end - start;
+    const { bytes } = this.#blocks.frames;
+    const start = this.#blocks.frames.at(frame);
+    const end = start + BLOCK_BYTES;
+    let at = start;
+    while (at + Name.text < end && bytes[at] !== 0) at += Name.text + bytes[at]!;
+    return at - start;
   }
 
   #each(frame: number, visit: (at: number) => void): void {
