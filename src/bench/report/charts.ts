@@ -134,7 +134,7 @@ function encodeAxis({ title, log, ticks, label }: Axis): { scale: object; axis: 
     axis: {
       title,
       ...(ticks === undefined ? { tickCount: 5 } : { values: ticks }),
-      ...(label === undefined ? { format: ',~g' } : { labelExpr: label }),
+      ...(label === undefined ? { format: ',.6~g' } : { labelExpr: label }),
       labelOverlap: true,
     },
   };

@@ -369,6 +369,15 @@ function curvesBy(rows: SuiteRows, name: string, x: string, y: string): Curve[] 
   }));
 }
 
+/** Of the curves that are not measured here, which follow the three that are. */
+const OTHER_CURVES: readonly string[] = [
+  colour('orange'),
+  colour('purple'),
+  colour('sky'),
+  colour('grey'),
+  colour('green'),
+];
+
 function parameterServerCurves(rows: SuiteRows): Curve[] {
   const { series } = parameterServerSeries({
     suite: 'parameter-server',
@@ -386,7 +395,7 @@ function parameterServerCurves(rows: SuiteRows): Curve[] {
         curve.origin === 'measured'
           ? curve.name
           : `${names[curve.origin]}${curve.name}${published.has(curve) ? ' (Eleos 2017)' : ''}`,
-      colour: curve.origin === 'published' ? colour('grey') : colourOf(curve.name, index),
+      colour: COLOURS[curve.name] ?? OTHER_CURVES[index % OTHER_CURVES.length]!,
       dashed: curve.origin !== 'measured',
       points: curve.points.map(({ items, slowdown }) => ({ x: items, y: slowdown })),
     }));
