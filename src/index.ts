@@ -10,6 +10,7 @@ export type { CopyOptions, HostMemory, PrivateBuffer } from './host/copier.ts';
 export type { CopyPiece } from './host/copy-plan.ts';
 export type { Handlers, ServiceFactory, ServiceModule } from './host/custom-services.ts';
 export { Enclave, type EnclaveExit, type EnclaveOptions } from './host/enclave.ts';
+export type { Engine } from './host/engine.ts';
 export type { Executor, Handler, Pending, Resource } from './host/executor.ts';
 export type { Graph, GraphRecorder } from './host/graph.ts';
 export { LaunchError } from './host/launch-channel.ts';

@@ -139,6 +139,11 @@ export const PROTECTED_CACHE_BYTES_DEFAULT = 786_432;
 export const PROTECTED_CACHE_BYTES_MIN = 536_576;
 /** The secret that a host gives an enclave for its protected mounts. */
 export const FILE_SECRET_BYTES = 32;
+/**
+ * Reads and writes of files in the kernel's hands at one time, each with a buffer of FILE_TRANSFER_MAX: as many as the arena has
+ * room for; a power of two.
+ */
+export const URING_CALLS_MAX = 128;
 /** Slots of 4 KiB in the store of a protected mount: 8 TiB, and numbers of slots stay positive 32-bit integers. */
 export const PROTECTED_SLOTS_MAX: number = 2 ** 31 - 32;
 /** Files of a protected mount whose keys are ready: each key costs a derivation and a key schedule. */

@@ -21,17 +21,24 @@ const INSTALL =
  * What draws is not installed with this package, because only its own benchmarks draw.
  */
 export async function drawFigure(spec: TopLevelSpec): Promise<Figure> {
-  const { vega, vegaLite, resvg } = await loadRenderers();
-  const compiled = vegaLite.compile({ ...spec, config: { ...spec.config, font: FONT_FAMILIES } }).spec;
-  const view = new vega.View(vega.parse(compiled), { renderer: 'none' });
-  const svg = await view.toSVG();
-  view.finalize();
+  const { resvg } = await loadRenderers();
+  const svg = await drawSvg(spec);
   const image = new resvg.Resvg(svg, {
     background: 'white',
     fitTo: { mode: 'zoom', value: PIXEL_SCALE },
     font: { loadSystemFonts: false, fontFiles: findFonts(), defaultFontFamily: FONT_FAMILY },
   });
   return { svg, png: new Uint8Array(image.render().asPng()) };
+}
+
+/** The same without a picture of it. */
+export async function drawSvg(spec: TopLevelSpec): Promise<string> {
+  const { vega, vegaLite } = await loadRenderers();
+  const compiled = vegaLite.compile({ ...spec, config: { ...spec.config, font: FONT_FAMILIES } }).spec;
+  const view = new vega.View(vega.parse(compiled), { renderer: 'none' });
+  const svg = await view.toSVG();
+  view.finalize();
+  return svg;
 }
 
 interface Renderers {

@@ -5,7 +5,10 @@ import { type Command, InvalidArgumentError as InvalidOption, Option } from 'com
 import type { TopLevelSpec } from 'vega-lite';
 import { CALL_STEPS, callSuite } from '../bench/call.ts';
 import { COPY_STEPS, copySuite } from '../bench/copy.ts';
+import { CROSSOVER_FULL, crossoverSteps, crossoverSuite } from '../bench/crossover.ts';
+import { ENGINES_STEPS, enginesSuite } from '../bench/engines.ts';
 import { drawFigure } from '../bench/figure.ts';
+import { FILES_STEPS, filesSuite } from '../bench/files.ts';
 import { LAUNCH_STEPS, launchSuite } from '../bench/launch.ts';
 import { MEMORY_STEPS, memorySuite } from '../bench/memory.ts';
 import { FIGURE_MODELS_MIB, memoryFigure, memorySeries } from '../bench/memory-figure.ts';
@@ -16,8 +19,11 @@ import {
 } from '../bench/parameter-server.ts';
 import { parameterServerFigure } from '../bench/parameter-server-figure.ts';
 import { parameterServerSeries } from '../bench/parameter-server-series.ts';
+import { PROFILE_FULL, profileSteps, profileSuite } from '../bench/profile.ts';
 import { Progress } from '../bench/progress.ts';
 import { PROTECTED_FILES_STEPS, protectedFilesSuite } from '../bench/protected-files.ts';
+import { tableOf } from '../bench/row-table.ts';
+import { START_FULL, startSteps, startSuite } from '../bench/start.ts';
 import type { Row, SuiteResult } from '../bench/suite.ts';
 import { formatTable } from '../bench/table.ts';
 import { addEchoSuites } from './bench-echo.ts';
@@ -79,6 +85,41 @@ Examples:
         await run(PROTECTED_FILES_STEPS, json, (tell) => protectedFilesSuite(options, tell));
       },
     );
+  bench
+    .command('start')
+    .description('how long until a program runs, in Node and in an enclave')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }: { json?: true }) => {
+      await run(startSteps(START_FULL.rounds), json, (tell) => startSuite(START_FULL, tell));
+    });
+  bench
+    .command('profile')
+    .description('what the time of one call without an exit is made of')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }: { json?: true }) => {
+      await run(profileSteps(PROFILE_FULL.rounds), json, (tell) => profileSuite(PROFILE_FULL, tell));
+    });
+  bench
+    .command('crossover')
+    .description('where calls without exits do not pay: large transfers, cores taken, the cheapest call')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }: { json?: true }) => {
+      await run(crossoverSteps(CROSSOVER_FULL.rounds), json, (tell) => crossoverSuite(CROSSOVER_FULL, tell));
+    });
+  bench
+    .command('files')
+    .description('reads of a file, from the page cache and from the disk, against node:fs')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }: { json?: true }) => {
+      await run(FILES_STEPS, json, filesSuite);
+    });
+  bench
+    .command('engines')
+    .description('reads and writes that wait for the disk: threads that block against io_uring')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }: { json?: true }) => {
+      await run(ENGINES_STEPS, json, enginesSuite);
+    });
   bench
     .command('parameter-server')
     .description('encrypted updates of a private model under every strategy')
@@ -172,36 +213,18 @@ async function run<Result extends SuiteResult>(
   const progress = new Progress(process.stderr, steps);
   const result = await suite((what) => progress.step(what));
   progress.end();
-  console.log(json === true ? JSON.stringify(result) : describe(result.rows));
+  if (json === true) console.log(JSON.stringify(result));
+  else console.log(describe(result.rows));
   return result;
 }
 
 /** A table for the rows of each kind, where they are of several. */
 function describe(rows: readonly Row[]): string {
   const kinds = [...new Set(rows.map((row) => row['what']))];
-  return kinds.map((kind) => describeAlike(rows.filter((row) => row['what'] === kind))).join('\n');
-}
-
-/** One column for each figure that any row has. */
-function describeAlike(rows: readonly Row[]): string {
-  const flat = rows.map((row) => Object.entries(row).flatMap(([key, value]) => flatten(key, value)));
-  const names = [...new Set(flat.flatMap((row) => row.map(([name]) => name)))];
-  const columns = names.map((name) => ({
-    title: name.replaceAll('_', ' '),
-    align: flat.some((row) => row.some(([key, value]) => key === name && typeof value === 'string'))
-      ? 'left'
-      : 'right',
-  })) as { title: string; align: 'left' | 'right' }[];
-  const cells = flat.map((row) => {
-    const values = new Map(row);
-    return names.map((name) => String(values.get(name) ?? ''));
-  });
-  return formatTable(columns, cells);
-}
-
-function flatten(key: string, value: Row[string]): [string, number | string | boolean][] {
-  if (typeof value !== 'object') return [[key, value]];
-  return Object.entries(value).map(([inner, figure]) => [`${inner} ${key}`, figure]);
+  return kinds
+    .map((kind) => tableOf(rows.filter((row) => row['what'] === kind)))
+    .map(({ columns, cells }) => formatTable(columns, cells))
+    .join('\n');
 }
 
 async function writeFigure(tcp: ParameterServerResult, memory: ParameterServerResult): Promise<void> {

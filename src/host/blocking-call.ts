@@ -72,6 +72,8 @@ export class BlockingCall implements Pending, BlockingArguments {
 /** Where calls that may block are made. */
 export interface BlockingCalls {
   start(executor: Executor, call: BlockingCall): void;
+  /** Hands over what was started and is still held back, to go all at once. */
+  submit(): void;
 }
 
 /** On this thread, at once: what a program without an enclave does. */
@@ -80,4 +82,5 @@ export const blockingInPlace: BlockingCalls = {
     executor.wait(call, -1);
     call.finish(executor, perform(call, call.address), call.address);
   },
+  submit() {},
 };

@@ -1,10 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
-import { fileURLToPath } from 'node:url';
 import { type Boot, BootDescriptor, bellsOf, type Strategy, strategies } from '../boundary/boot.ts';
 import { decode } from '../boundary/encoding.ts';
-import { type Grants, parseGrants, type StreamName } from '../boundary/grants.ts';
+import { type Grants, parseGrants } from '../boundary/grants.ts';
 import { exportsRoom } from '../boundary/launch.ts';
 import { boundaryBytes, CONTROL, channelLayout, EnclaveState } from '../boundary/layout.ts';
 import { EnclaveError, type ErrorCode, InvalidArgumentError } from '../errors.ts';
@@ -26,6 +25,8 @@ import type { CallTrace } from './call-trace.ts';
 import { Copier, type PrivateBuffer } from './copier.ts';
 import type { ServiceModule } from './custom-services.ts';
 import { diagnostics } from './diagnostics.ts';
+import { startProcess } from './enclave-process.ts';
+import { checkEngine, type Engine } from './engine.ts';
 import { Graph, GraphRecorder } from './graph.ts';
 import { LaunchChannel } from './launch-channel.ts';
 import { Launcher, type LaunchOptions } from './launcher.ts';
@@ -42,6 +43,11 @@ import { type WorkerSettings, WorkerThread } from './worker-thread.ts';
 export interface EnclaveOptions {
   /** How its calls are made; `exitless` unless told. */
   readonly strategy?: Strategy;
+  /**
+   * How its workers make calls that wait for a disk: by `direct` system calls, from threads of their own, or reads
+   * and writes by io_uring (`uring`). `auto`, unless told, is io_uring where the kernel allows it. It concerns no strategy in place.
+   */
+  readonly engine?: Engine;
   /** What `exit-sgx` charges for each call, in nanoseconds. */
   readonly exitNanoseconds?: number;
   /** The host's directory for each mount that the image is granted: `{ '/data': '/srv/data' }`. */
@@ -78,13 +84,6 @@ const STOP_MILLISECONDS = 2000;
 /** How often the start is looked at, in milliseconds. */
 const LOOK_MILLISECONDS = 1;
 const PINNED_BYTES_MIN: number = 2 * COPY_CHUNK_BYTES;
-
-const programs: Readonly<Record<Strategy, string>> = {
-  exitless: '../enclave/main.js',
-  exit: '../enclave/main.js',
-  direct: '../direct-main.js',
-  'exit-sgx': '../direct-main.js',
-};
 
 /**
  * An enclave as its host holds it: a process of its own, shared memory, and for each of its threads a worker that
@@ -135,6 +134,7 @@ export class Enclave<Program extends object = UntypedProgram> {
         `there is no strategy '${strategy}'; there are ${strategies.join(', ')}`,
       );
     }
+    checkEngine(options.engine);
     this.threads = image.manifest.threads;
     const grants = parseGrants(image.manifest.grants);
     const directories = directoriesOf(grants.files, options.directories ?? {});
@@ -229,6 +229,7 @@ export class Enclave<Program extends object = UntypedProgram> {
         grants,
         directories,
         spins: strategy === 'exitless',
+        engine: options.engine ?? 'auto',
         services: options.services,
         trace: options.trace?.addWorker(),
         stop: this.#stopWorkers,
@@ -507,22 +508,4 @@ function checkPinnedBytes(bytes = 0): number {
   const rounded = Math.ceil(bytes / WASM_PAGE_BYTES) * WASM_PAGE_BYTES;
   if (bytes === 0 || (rounded >= PINNED_BYTES_MIN && rounded <= PINNED_BYTES_MAX)) return rounded;
   throw new InvalidArgumentError(`pinnedBytes is 0, or from ${PINNED_BYTES_MIN} to ${PINNED_BYTES_MAX}`);
-}
-
-/**
- * An enclave's process gets no environment, no input, and no descriptor but those that it is given. A program
- * whose calls are served in its own process has the streams that it was granted there.
- */
-function startProcess(
-  boot: Boot,
-  descriptors: readonly number[],
-  streams: readonly StreamName[],
-): ChildProcess {
-  const granted = (name: StreamName): 'inherit' | 'ignore' => (streams.includes(name) ? 'inherit' : 'ignore');
-  const program = fileURLToPath(new URL(programs[boot.strategy], import.meta.url));
-  return spawn(process.execPath, ['--no-warnings', program, JSON.stringify(boot)], {
-    stdio: [granted('stdin'), granted('stdout'), 'inherit', ...descriptors],
-    env: {},
-    cwd: '/',
-  });
 }

@@ -238,6 +238,7 @@ export class Executor {
       late.withdraw(this);
       this.settle(late, -ETIMEDOUT);
     }
+    this.blocking.submit();
     return Math.max(count, 0);
   }
 

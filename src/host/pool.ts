@@ -53,6 +53,9 @@ export class Pool implements BlockingCalls, Watched {
     else this.#put(executor, call);
   }
 
+  /** Nothing is held back. */
+  submit(): void {}
+
   #put(executor: Executor, call: BlockingCall): void {
     if (call.withdrawn) return call.finish(executor, -ECANCELED, 0);
     const slot = this.#free.pop();

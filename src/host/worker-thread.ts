@@ -3,10 +3,11 @@ import { EnclaveError } from '../errors.ts';
 import { WORKER_DEATHS_MAX, WORKER_DEATHS_SECONDS } from '../limits.ts';
 import { diagnostics } from './diagnostics.ts';
 import { Journal } from './journal.ts';
+import { createUringMemory, releaseUringMemory } from './uring-calls.ts';
 import type { WorkerData } from './worker-main.ts';
 
-/** What one worker is started with, but for the journal. */
-export type WorkerSettings = Omit<WorkerData, 'journal'>;
+/** What one worker is started with, but for what outlives it. */
+export type WorkerSettings = Omit<WorkerData, 'journal' | 'uringMemory'>;
 
 /**
  * Keeps a thread that serves one channel. One that dies, of an error of its own or because it was terminated,
@@ -42,7 +43,9 @@ export class WorkerThread {
   }
 
   #start(): void {
-    const workerData: WorkerData = { ...this.#settings, journal: this.journal.buffer };
+    // Kept here until the thread has ended: the kernel may be using it until then.
+    const uringMemory = createUringMemory();
+    const workerData: WorkerData = { ...this.#settings, journal: this.journal.buffer, uringMemory };
     const thread = new Worker(new URL('./worker-main.js', import.meta.url), { workerData });
     thread.unref();
     this.#thread = thread;
@@ -50,7 +53,10 @@ export class WorkerThread {
     thread.once('error', (error) => {
       cause = error;
     });
-    thread.once('exit', () => this.#onExit(cause));
+    thread.once('exit', () => {
+      releaseUringMemory(uringMemory);
+      this.#onExit(cause);
+    });
     diagnostics.workerStart.publish({ channel: this.#settings.channel, deaths: this.deaths, thread });
   }
 

@@ -9,16 +9,18 @@ import { RING_ENTRIES } from '../limits.ts';
 import { addToEpoll, closeDescriptor, drainEvent, EPOLLIN, yieldProcessor } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import type { SharedMapping } from '../linux/memory.ts';
+import { createUringCalls, type Engine } from './engine.ts';
 import { Executor, type Handler } from './executor.ts';
 import type { Journal, TakenCall } from './journal.ts';
 import { closeMounts, openMounts } from './mounts.ts';
 import { Pool } from './pool.ts';
 import { restoreHandles } from './restore.ts';
 import { RingSink } from './ring-sink.ts';
+import type { UringCalls } from './uring-calls.ts';
 
 const { EIO } = constants.errno;
 
-/** Submissions served in a row before events are looked at. */
+/** Submissions served before events are looked at. */
 const BATCH = 64;
 /** Polls of the ring between two looks at epoll while calls wait there: a look costs as much as some ten polls. */
 const POLLS_A_LOOK = 32;
@@ -42,6 +44,9 @@ export interface WorkerOptions {
   readonly stop: Int32Array<SharedArrayBuffer>;
   /** What the workers of this channel hand on from one to the next. */
   readonly journal: Journal;
+  readonly engine: Engine;
+  /** For the io_uring of the engine, kept by another thread: see {@link UringCalls}. */
+  readonly uringMemory: SharedArrayBuffer;
 }
 
 /**
@@ -53,6 +58,9 @@ export class Worker {
   readonly #sink: RingSink;
   readonly #executor: Executor;
   readonly #pool: Pool;
+  /** Submissions served since events were last looked at. */
+  #sinceLook = 0;
+  readonly #uring: UringCalls | undefined;
   readonly #policy: WaitPolicy;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #parkedWord: number;
@@ -77,7 +85,8 @@ export class Worker {
     const arena = boundary.address + layout.arena;
     this.#executor = new Executor(handlers, grants, arena, ARENA_BYTES, this.#sink, mounts, journal);
     this.#pool = new Pool(this.#executor);
-    this.#executor.blocking = this.#pool;
+    this.#uring = createUringCalls(options.engine, this.#executor, options.uringMemory, this.#pool);
+    this.#executor.blocking = this.#uring ?? this.#pool;
     this.#policy = new WaitPolicy(options.spins);
     this.#parkedWord = layout.hostParked >> 2;
     this.#stop = options.stop;
@@ -117,11 +126,12 @@ export class Worker {
 
   async run(): Promise<void> {
     while (Atomics.load(this.#stop, 0) === 0) {
-      if (this.#serve() > 0) continue;
+      const served = this.#serve();
       if (this.#pool.wantsTurn) await new Promise((resolve) => setImmediate(resolve));
-      else this.#waitForWork();
+      else if (served === 0) this.#waitForWork();
     }
     this.#executor.closeAll();
+    this.#uring?.close(this.#executor);
     await this.#pool.close(this.#executor);
     closeMounts(this.#executor.mounts);
     this.#journal.end();
@@ -143,7 +153,13 @@ export class Worker {
       this.#journal.trace?.begin(request.id);
       this.#executor.execute(request);
     }
-    if (served === BATCH && this.#executor.pendingCount > 0) this.#executor.poll(0);
+    if (served > 0) this.#executor.blocking.submit();
+    // However fast calls come, those that wait for a socket get their turn.
+    this.#sinceLook += served;
+    if (this.#sinceLook >= BATCH) {
+      this.#sinceLook = 0;
+      if (this.#executor.pendingCount > 0) this.#executor.poll(0);
+    }
     return served;
   }
 

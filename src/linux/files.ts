@@ -19,6 +19,9 @@ const preadv2: (fd: number, vectors: number, count: number, offset: number, flag
   declare('intptr_t preadv2(int, uintptr_t, int, int64, int)');
 const pwritev2: (fd: number, vectors: number, count: number, offset: number, flags: number) => number =
   declare('intptr_t pwritev2(int, uintptr_t, int, int64, int)');
+const fadvise: (fd: number, offset: number, length: number, advice: number) => number = declare(
+  'int posix_fadvise(int, int64, int64, int)',
+);
 const fsync: (fd: number) => number = declare('int fsync(int)');
 const fdatasync: (fd: number) => number = declare('int fdatasync(int)');
 const ftruncate: (fd: number, length: number) => number = declare('int ftruncate(int, int64)');
@@ -38,6 +41,7 @@ const fcntl: (fd: number, command: number, value: number) => number = declare(
 );
 
 const RWF_NOWAIT = 0x08;
+const POSIX_FADV_DONTNEED = 4;
 const AT_EMPTY_PATH = 0x1000;
 /** STATX_BASIC_STATS and STATX_BTIME. */
 const STATX_MASK = 0xfff;
@@ -112,6 +116,11 @@ export function readVectorsAt(fd: number, vectors: Vectors, offset: number): num
 
 export function writeVectorsAt(fd: number, vectors: Vectors, offset: number): number {
   return negativeErrno(pwritev(fd, vectors.address, vectors.count, offset));
+}
+
+/** Asks that the page cache forget the content, but for what is not written to the disk yet. */
+export function forgetCached(fd: number): number {
+  return -fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 }
 
 /** Makes content and attributes durable. */

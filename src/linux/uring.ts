@@ -132,6 +132,11 @@ export class Uring {
     for (let slot = 0; slot < this.#capacity; slot++) this.#ring[array / 4 + slot] = slot;
   }
 
+  /** What {@link releaseUring} gives back, for who outlives the thread of this ring. */
+  get resources(): readonly number[] {
+    return [this.#fd, this.#ringAddress, this.#ringBytes, this.#submissionsAddress, this.#submissionsBytes];
+  }
+
   /** How much work can be in flight: queued, submitted, or complete but not released. */
   get capacity(): number {
     return this.#capacity;
@@ -270,4 +275,18 @@ export class Uring {
     this.#free--;
     return true;
   }
+}
+
+/** Gives back what a ring held, given its `resources`, once the thread that submitted to it has ended. */
+export function releaseUring(resources: readonly number[]): void {
+  const [fd, ringAddress, ringBytes, submissionsAddress, submissionsBytes] = resources as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  closeDescriptor(fd);
+  unmap(ringAddress, ringBytes);
+  unmap(submissionsAddress, submissionsBytes);
 }

@@ -1,4 +1,4 @@
-import { listen, takePrivateMemory, wallTime } from '../../src/enclave.ts';
+import { CompletionQueue, listen, Operation, ping, takePrivateMemory, wallTime } from '../../src/enclave.ts';
 
 const region = takePrivateMemory(4096);
 
@@ -28,4 +28,15 @@ export function listenAt(port: number): void {
 export function compute(): void {
   wallTime();
   for (;;);
+}
+
+/** Makes call after call until a connection came in beside them; false when none did within `limit` calls. */
+export function acceptBeside(port: number, limit: number): boolean {
+  const operation = new Operation(new CompletionQueue());
+  operation.accept(listen({ host: '127.0.0.1', port }));
+  for (let calls = 0; calls < limit; calls++) {
+    ping();
+    if (operation.result > 0) return true;
+  }
+  return false;
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import process from 'node:process';
 import { after, describe, test } from 'node:test';
@@ -158,6 +158,22 @@ test('a port in use is an error of the call, and the enclave goes on', async () 
       message: new RegExp(`127\\.0\\.0\\.1:${port}`),
     });
     assert.equal(await enclave.launch('main'), 'served');
+  });
+});
+
+test('a call that waits for a socket is answered beside any number of others', async () => {
+  const other = createServer().listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  const { port } = other.address() as { port: number };
+  other.close();
+  await once(other, 'close');
+  await withEnclave<Program>(image, {}, async (enclave) => {
+    const accepted = enclave.launch('acceptBeside', port, 20_000_000);
+    await until(() => Number(enclave.stats().host.callsByKind['nothing']) > 1000);
+    const client = connect(port, '127.0.0.1');
+    await once(client, 'connect');
+    assert.equal(await accepted, true);
+    client.destroy();
   });
 });
 

@@ -16,6 +16,7 @@ import { Enclave } from '../../src/host/enclave.ts';
 import { Executor, type Pending } from '../../src/host/executor.ts';
 import { Journal } from '../../src/host/journal.ts';
 import { Pool } from '../../src/host/pool.ts';
+import { createUringMemory } from '../../src/host/uring-calls.ts';
 import type { WorkerData } from '../../src/host/worker-main.ts';
 import { buildImage } from '../../src/image/build.ts';
 import { CALLS_IN_FLIGHT_MAX, HANDLES_MAX, PAYLOAD_MAX, RING_ENTRIES } from '../../src/limits.ts';
@@ -184,6 +185,8 @@ test('an enclave that takes no answers is not served on and on', LIVE, async () 
     hostBell: bells[0],
     enclaveBell: bells[1],
     grants: NOTHING_GRANTED,
+    engine: 'direct',
+    uringMemory: createUringMemory(),
     spins: true,
     services: undefined,
     stop,

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import process from 'node:process';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { SystemError } from '../../src/errors.ts';
@@ -17,21 +16,11 @@ import {
 } from '../../src/linux/events.ts';
 import { Structure } from '../../src/linux/structure.ts';
 import { Uring } from '../../src/linux/uring.ts';
+import { ioUringRefusal } from '../support/io-uring.ts';
 
 const { EAGAIN, EBADF, EFAULT, EINVAL } = constants.errno;
 
-/** Why there is no io_uring here, or nothing if there is. */
-function refusal(): string | undefined {
-  try {
-    new Uring(1).close();
-    return undefined;
-  } catch (error) {
-    if (process.env['CI'] !== undefined || !(error instanceof SystemError)) throw error;
-    return `io_uring is off (${error.code}): set sysctl kernel.io_uring_disabled=0, or allow it in the container`;
-  }
-}
-
-const skip = refusal() ?? false;
+const skip = ioUringRefusal();
 
 function ringOf(t: TestContext, entries: number): Uring {
   const ring = new Uring(entries);

@@ -19,6 +19,7 @@ import { EnclaveError } from '../../src/errors.ts';
 import { Journal } from '../../src/host/journal.ts';
 import { LaunchChannel } from '../../src/host/launch-channel.ts';
 import { Launcher } from '../../src/host/launcher.ts';
+import { createUringMemory } from '../../src/host/uring-calls.ts';
 import type { WorkerData } from '../../src/host/worker-main.ts';
 import { encodeImage, type Image } from '../../src/image/image.ts';
 import { FAILURE_TEXT_MAX, LAUNCH_PAYLOAD_MAX, RING_ENTRIES } from '../../src/limits.ts';
@@ -270,6 +271,8 @@ export class LyingHost implements HostSide, AsyncDisposable {
       hostBell: this.hostBell,
       enclaveBell: this.enclaveBell,
       grants: parseGrants(this.#image.manifest.grants),
+      engine: 'direct',
+      uringMemory: createUringMemory(),
       spins: true,
       services: undefined,
       stop: this.#stopWorker,

@@ -99,20 +99,23 @@ for (const strategy of STRATEGIES) {
       assert.equal(await enclave.launch('read', 4), 5);
     });
 
-    test('gives two threads one heap', async (t) => {
-      const image = await build({ storeBytes: 8 * MEBIBYTE, threads: 2 });
-      const directories = { '/scratch': temporaryDirectory(t) };
-      const enclave = (await startEnclave(t, image, { strategy, directories })) as Started;
-      const privateBytes = privateBytesFor(FRAMES, 8 * MEBIBYTE);
-      const both = [0, 1].map((thread) => ({ thread }));
-      await Promise.all(both.map((on) => enclave.launchWith(on, 'join', 'one', { privateBytes })));
-      const address = await enclave.launchWith({ thread: 0 }, 'allocate', MEBIBYTE);
-      await enclave.launchWith({ thread: 1 }, 'find', address);
-      const sums = await Promise.all(both.map((on) => enclave.launchWith(on, 'count', 20_000)));
-      assert.deepEqual(sums, [20_000, 20_000]);
-      const { frames, dirtyEvictions } = await enclave.launchWith({ thread: 1 }, 'counters');
-      assert.ok(frames < 256 && dirtyEvictions > 256, `${dirtyEvictions} from ${frames} frames`);
-    });
+    for (const store of ['shared', '/scratch/pages']) {
+      test(`gives two threads one heap (${store})`, async (t) => {
+        const image = await build({ storeBytes: 8 * MEBIBYTE, threads: 2 });
+        const directories = { '/scratch': temporaryDirectory(t) };
+        const enclave = (await startEnclave(t, image, { strategy, directories })) as Started;
+        const privateBytes = privateBytesFor(FRAMES, 8 * MEBIBYTE);
+        const options = { privateBytes, store, storeBytes: 8 * MEBIBYTE };
+        const both = [0, 1].map((thread) => ({ thread }));
+        await Promise.all(both.map((on) => enclave.launchWith(on, 'join', 'one', options)));
+        const address = await enclave.launchWith({ thread: 0 }, 'allocate', MEBIBYTE);
+        await enclave.launchWith({ thread: 1 }, 'find', address);
+        const sums = await Promise.all(both.map((on) => enclave.launchWith(on, 'count', 20_000)));
+        assert.deepEqual(sums, [20_000, 20_000]);
+        const { frames, dirtyEvictions } = await enclave.launchWith({ thread: 1 }, 'counters');
+        assert.ok(frames < 256 && dirtyEvictions > 256, `${dirtyEvictions} from ${frames} frames`);
+      });
+    }
   });
 }
 

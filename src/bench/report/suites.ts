@@ -1,0 +1,114 @@
+import { CALL_STEPS, callSuite } from '../call.ts';
+import { COPY_STEPS, copySuite } from '../copy.ts';
+import { CROSSOVER_FULL, type CrossoverOptions, crossoverSteps, crossoverSuite } from '../crossover.ts';
+import { type EchoOptions, echoSteps, echoSuite } from '../echo.ts';
+import { IDLE_STEPS, type IdleOptions, idleSuite } from '../idle.ts';
+import { LAUNCH_STEPS, launchSuite } from '../launch.ts';
+import { MEMORY_STEPS, memorySuite } from '../memory.ts';
+import { parameterServerSteps, parameterServerSuite } from '../parameter-server.ts';
+import { PROFILE_FULL, profileSteps, profileSuite } from '../profile.ts';
+import { type ScaleOptions, scaleSteps, scaleSuite } from '../scale.ts';
+import { START_FULL, startSteps, startSuite } from '../start.ts';
+import type { OnProgress, SuiteResult } from '../suite.ts';
+
+/** `full` is what is published; `quick` shows in a minute or two that all works; `smoke` in seconds. */
+export type Size = 'full' | 'quick' | 'smoke';
+
+/** One suite as the report runs it. */
+export interface ReportSuite {
+  readonly name: string;
+  /** How many steps it tells of. */
+  steps(size: Size): number;
+  run(size: Size, onProgress: OnProgress): Promise<SuiteResult>;
+}
+
+type Sizes<Options> = Readonly<Record<Size, Options>>;
+
+const START: Sizes<{ rounds: number }> = { full: START_FULL, quick: { rounds: 3 }, smoke: { rounds: 1 } };
+
+const PROFILE: Sizes<{ rounds: number; batches: number }> = {
+  full: PROFILE_FULL,
+  quick: { rounds: 3, batches: 500 },
+  smoke: { rounds: 1, batches: 500 },
+};
+
+const CROSSOVER: Sizes<CrossoverOptions> = {
+  full: CROSSOVER_FULL,
+  quick: { bytes: [16, 4096, 65_536, 1_048_576], rounds: 2, calls: 300 },
+  smoke: { bytes: [16, 65_536], rounds: 1, calls: 50 },
+};
+
+const PARAMETER_SERVER: Sizes<{ items: readonly number[]; requests: number }> = {
+  full: { items: [1, 2, 4, 8, 16, 32, 64], requests: 12_000 },
+  quick: { items: [1, 8, 64], requests: 1500 },
+  smoke: { items: [1], requests: 300 },
+};
+
+const ECHO: Sizes<EchoOptions> = {
+  full: { connections: [1, 16, 256], bytes: 64, requests: 30_000, rounds: 5 },
+  quick: { connections: [1, 64], bytes: 64, requests: 4000, rounds: 2 },
+  smoke: { connections: [4], bytes: 64, requests: 500, rounds: 1 },
+};
+
+const SCALE: Sizes<ScaleOptions> = {
+  full: { connections: [1, 10, 100, 1000, 10_000], active: 64, requests: 20_000, rounds: 3 },
+  quick: { connections: [10, 100], active: 10, requests: 2000, rounds: 1 },
+  smoke: { connections: [10], active: 10, requests: 500, rounds: 1 },
+};
+
+const IDLE: Sizes<IdleOptions> = {
+  full: { connections: 100, seconds: 5, firstRequests: 3 },
+  quick: { connections: 100, seconds: 1, firstRequests: 1 },
+  smoke: { connections: 10, seconds: 0.5, firstRequests: 1, servers: ['exitless'] },
+};
+
+/** The model of the published experiment, in MiB. */
+const MODEL_MIB = 2;
+
+/** Every suite of the report, in its order. */
+export const reportSuites: readonly ReportSuite[] = [
+  { name: 'call', steps: () => CALL_STEPS, run: (_size, tell) => callSuite(tell) },
+  {
+    name: 'profile',
+    steps: (size) => profileSteps(PROFILE[size].rounds),
+    run: (size, tell) => profileSuite(PROFILE[size], tell),
+  },
+  {
+    name: 'parameter-server',
+    steps: () => parameterServerSteps({ modelMib: MODEL_MIB }),
+    run: (size, tell) =>
+      parameterServerSuite({ ...PARAMETER_SERVER[size], wire: 'memory', modelMib: MODEL_MIB }, tell),
+  },
+  {
+    name: 'echo',
+    steps: (size) => echoSteps(ECHO[size].rounds),
+    run: (size, tell) => echoSuite(ECHO[size], tell),
+  },
+  {
+    name: 'scale',
+    steps: (size) => scaleSteps(SCALE[size].connections, SCALE[size].rounds),
+    run: (size, tell) => scaleSuite(SCALE[size], tell),
+  },
+  { name: 'launch', steps: () => LAUNCH_STEPS, run: (_size, tell) => launchSuite(tell) },
+  { name: 'copy', steps: () => COPY_STEPS, run: (_size, tell) => copySuite(tell) },
+  {
+    name: 'memory',
+    steps: () => MEMORY_STEPS,
+    run: (size, tell) => memorySuite({ quick: size !== 'full' }, tell),
+  },
+  {
+    name: 'idle',
+    steps: (size) => IDLE[size].servers?.length ?? IDLE_STEPS,
+    run: (size, tell) => idleSuite(IDLE[size], tell),
+  },
+  {
+    name: 'start',
+    steps: (size) => startSteps(START[size].rounds),
+    run: (size, tell) => startSuite(START[size], tell),
+  },
+  {
+    name: 'crossover',
+    steps: (size) => crossoverSteps(CROSSOVER[size].rounds),
+    run: (size, tell) => crossoverSuite(CROSSOVER[size], tell),
+  },
+];
