@@ -68,9 +68,9 @@ for (const kind of kinds) {
     await using host = await LyingHost.start(await image);
     host.serve(liar(kind, lie));
     await assert.rejects(host.launch('exercise', kind));
-    const ending = await host.ended;
-    assert.equal(ending.code, 'SGXIO_HOST_VIOLATION', ending.message);
-    assert.equal(ending.exitCode, 1);
+    const { code, exitCode, signal, message } = await host.ended;
+    const expected = { code: 'SGXIO_HOST_VIOLATION', exitCode: 1, signal: null };
+    assert.deepEqual({ code, exitCode, signal }, expected, `${message} (${code}, ${exitCode}, ${signal})`);
   });
 }
 

@@ -41,12 +41,16 @@ export async function soak(milliseconds: number, onCycle: (rest: Rest) => void):
     const port = Number(await enclave.launch('serve'));
     const rests: Rest[] = [];
     const end = performance.now() + milliseconds;
+    const ended = enclave.exited.then((exit): never => {
+      throw new Error(`the enclave ended in the middle: ${JSON.stringify(exit)}`);
+    });
     while (performance.now() < end || rests.length < 2) {
-      await strain(port, enclave, () => void threads.at(-1)?.terminate());
-      await quiet(enclave);
+      await Promise.race([strain(port, enclave, () => void threads.at(-1)?.terminate()), ended]);
+      await Promise.race([quiet(enclave), ended]);
       rests.push(restOf(enclave, rests.length));
       onCycle(rests.at(-1) as Rest);
     }
+    ended.catch(() => {});
     return rests;
   } finally {
     unsubscribe('sgxio:worker:start', onStart);
