@@ -24,6 +24,7 @@ const CONNECTIONS = 20;
 const CALLS_A_LIFE = 2000;
 const LIVES_A_CYCLE = 3;
 const QUIET_MILLISECONDS = 100;
+const MILLISECONDS_A_DEATH = 2500;
 const child = fileURLToPath(new URL('./client.child.js', import.meta.url));
 const program = fileURLToPath(new URL('../host/echo-program.js', import.meta.url));
 
@@ -40,12 +41,19 @@ export async function soak(milliseconds: number, onCycle: (rest: Rest) => void):
     await using enclave = await Enclave.create(image);
     const port = Number(await enclave.launch('serve'));
     const rests: Rest[] = [];
+    let killedAt = Number.NEGATIVE_INFINITY;
+    /** Workers that die too often end the enclave: so a quick machine does not get a death in every cycle. */
+    const killWorker = (): void => {
+      if (performance.now() - killedAt < MILLISECONDS_A_DEATH) return;
+      killedAt = performance.now();
+      void threads.at(-1)?.terminate();
+    };
     const end = performance.now() + milliseconds;
     const ended = enclave.exited.then((exit): never => {
       throw new Error(`the enclave ended in the middle: ${JSON.stringify(exit)}`);
     });
     while (performance.now() < end || rests.length < 2) {
-      await Promise.race([strain(port, enclave, () => void threads.at(-1)?.terminate()), ended]);
+      await Promise.race([strain(port, enclave, killWorker), ended]);
       await Promise.race([quiet(enclave), ended]);
       rests.push(restOf(enclave, rests.length));
       onCycle(rests.at(-1) as Rest);
@@ -71,18 +79,21 @@ async function strain(port: number, enclave: Enclave, killWorker: () => void): P
   let wrong: unknown;
   for (let life = 0; life < LIVES_A_CYCLE; life++) {
     const clients = Array.from({ length: CLIENTS }, () => fork(child, [String(port), String(CONNECTIONS)]));
-    for (const client of clients) {
-      client.once('message', (message) => {
-        wrong ??= message;
-      });
+    try {
+      for (const client of clients) {
+        client.once('message', (message) => {
+          wrong ??= message;
+        });
+      }
+      const goal = enclave.stats().host.calls + CALLS_A_LIFE;
+      await until(() => enclave.stats().host.calls >= goal);
+      if (life === 1) {
+        killWorker();
+        await until(() => enclave.stats().host.calls >= goal + CALLS_A_LIFE);
+      }
+    } finally {
+      await Promise.all(clients.map(kill));
     }
-    const goal = enclave.stats().host.calls + CALLS_A_LIFE;
-    await until(() => enclave.stats().host.calls >= goal);
-    if (life === 1) {
-      killWorker();
-      await until(() => enclave.stats().host.calls >= goal + CALLS_A_LIFE);
-    }
-    await Promise.all(clients.map(kill));
   }
   if (wrong !== undefined) throw new Error(`a client has received ${wrong}`);
 }
