@@ -30,7 +30,7 @@ import { addEchoSuites } from './bench-echo.ts';
 
 const FIGURE_FOLDER = 'out';
 /** Requests played from memory for each one over the network: they take a fraction of the time. */
-const MEMORY_REQUESTS = 4;
+const MEMORY_REQUESTS = 10;
 /** Of each model: what a play costs once is then little beside them. */
 const MEMORY_FIGURE_REQUESTS = 120_000;
 /** The published experiment's. */
