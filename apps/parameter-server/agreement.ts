@@ -1,13 +1,7 @@
-import {
-  createPublicKey,
-  diffieHellman,
-  generateKeyPairSync,
-  hkdfSync,
-  type KeyObject,
-  timingSafeEqual,
-} from 'node:crypto';
+import { diffieHellman, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
 import { KEY_BYTES } from './cipher.ts';
 import { ProtocolError } from './protocol.ts';
+import { createX25519Pair, readX25519Key } from './x25519.ts';
 
 /**
  * The key of a connection: X25519 with a fresh key pair on each side, then HKDF-SHA256 over the shared secret,
@@ -37,9 +31,9 @@ export class ClientAgreement {
   readonly #privateKey: KeyObject;
 
   constructor() {
-    const { privateKey, publicKey } = generateKeyPairSync('x25519');
+    const { privateKey, publicBytes } = createX25519Pair();
     this.#privateKey = privateKey;
-    this.hello = concatenate(MAGIC, exportKey(publicKey));
+    this.hello = concatenate(MAGIC, publicBytes);
   }
 
   /** Returns the key of the connection. Fails when the server has another verification value. */
@@ -63,8 +57,7 @@ export function answerHello(
     throw new ProtocolError('HELLO_INVALID', 'the peer does not speak this protocol');
   }
   const clientKey = clientHello.slice(MAGIC.length);
-  const { privateKey, publicKey } = generateKeyPairSync('x25519');
-  const serverKey = exportKey(publicKey);
+  const { privateKey, publicBytes: serverKey } = createX25519Pair();
   const { key, confirmation } = derive(privateKey, clientKey, verification, clientKey, serverKey);
   return { hello: concatenate(serverKey, confirmation), key };
 }
@@ -90,19 +83,10 @@ function derive(
 
 function agree(privateKey: KeyObject, peerKey: Uint8Array): Uint8Array {
   try {
-    return diffieHellman({ privateKey, publicKey: importKey(peerKey) });
+    return diffieHellman({ privateKey, publicKey: readX25519Key(peerKey) });
   } catch (cause) {
     throw new ProtocolError('HELLO_INVALID', 'the public key of the peer is not acceptable', { cause });
   }
-}
-
-function importKey(bytes: Uint8Array): KeyObject {
-  const x = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64url');
-  return createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' });
-}
-
-function exportKey(key: KeyObject): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(Buffer.from(key.export({ format: 'jwk' }).x!, 'base64url'));
 }
 
 function concatenate(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
