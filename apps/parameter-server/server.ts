@@ -75,18 +75,23 @@ export function serve(verification: Uint8Array): Served {
 
 /** What one prepared connection took, from the first request to the last reply, without the checksum. */
 export interface Played extends Served {
+  /** Requests that were timed, and what they took together. */
+  readonly timed: number;
   readonly milliseconds: number;
 }
 
-/** Serves one prepared connection whose key is known: a wire that is played from memory, named by `path`. */
-export function play(path: string, key: Uint8Array): Played {
+/**
+ * Serves one prepared connection whose key is known: a wire that is played from memory, named by `path`. The first
+ * `untimed` requests are served before the clock starts.
+ */
+export function play(path: string, key: Uint8Array, untimed: number): Played {
   if (table === undefined) throw new Error('prepare comes before play');
   const server = new Server(table, { key });
-  const connection = connect({ path });
-  const began = performance.now();
-  server.add(connection);
+  server.timeAfter(untimed);
+  server.add(connect({ path }));
   const served = server.run(undefined);
-  return { ...served, milliseconds: performance.now() - began - server.checksumMilliseconds };
+  const milliseconds = performance.now() - server.began - server.checksumMilliseconds;
+  return { ...served, timed: served.requests - server.untimed, milliseconds };
 }
 
 /** Reads all that a connection has to say: what the far end of a wire found. */
@@ -110,6 +115,10 @@ class Server {
   #failed = 0;
   /** Of all connections that have ended. */
   checksumMilliseconds = 0;
+  /** When the clock was started, and how many requests had been served by then. */
+  began = 0;
+  untimed = 0;
+  #timeAfter = Number.POSITIVE_INFINITY;
 
   constructor(model: Table, key: PeerKey) {
     this.#table = model;
@@ -162,9 +171,21 @@ class Server {
       this.#end(peer);
       return false;
     }
+    if (peer.session.requests >= this.#timeAfter) this.#startClock(peer.session.requests);
     if (!peer.isDone) return false;
     this.#end(peer);
     return peer.session.stopped;
+  }
+
+  /** Starts the clock when that many requests have been served. */
+  timeAfter(requests: number): void {
+    this.#timeAfter = requests;
+  }
+
+  #startClock(requests: number): void {
+    this.#timeAfter = Number.POSITIVE_INFINITY;
+    this.untimed = requests;
+    this.began = performance.now();
   }
 
   #end(peer: Peer): void {
