@@ -3,8 +3,8 @@ const POLLS_A_LOOK = 8;
 /** Looks, with what they woke running in between, before the event loop gets its turn: some microseconds. */
 const LOOKS_A_TURN = 64;
 
-/** Looks in vain before others may have the processor: about a microsecond. */
-const LOOKS_A_REST = 8;
+/** Looks in vain, one after the other, before others may have the processor: some microseconds. */
+const LOOKS_A_REST = 24;
 
 /** What a {@link PollingLoop} looks after. */
 export interface Polled {
@@ -38,6 +38,7 @@ export class PollingLoop {
   #ended = false;
   #quietSince = 0;
   #looks = 0;
+  #vain = 0;
 
   constructor(polled: Polled) {
     this.#polled = polled;
@@ -79,8 +80,8 @@ export class PollingLoop {
       const now = performance.now();
       polled.record((now - this.#quietSince) * 1000);
       this.#quietSince = now;
-    }
-    if (count === 0 && this.#looks % LOOKS_A_REST === LOOKS_A_REST - 1) polled.rest();
+      this.#vain = 0;
+    } else if (++this.#vain % LOOKS_A_REST === 0) polled.rest();
     if (++this.#looks < LOOKS_A_TURN) queueMicrotask(this.#turn);
     else this.#endTurn(count);
   }
