@@ -61,7 +61,7 @@ test('a slot is never given out while a state needs it, or a write is on its way
   );
 });
 
-test('the slots of 10 GB are kept in less than a mebibyte', () => {
+test('the slots of 10 GB are kept in less than a mebibyte', async () => {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc') as () => void;
   collect();
@@ -70,8 +70,13 @@ test('the slots of 10 GB are kept in less than a mebibyte', () => {
   slots.reset(4);
   const count = 10_000_000_000 / 4096;
   for (let index = 0; index < count; index++) slots.allocate();
-  collect();
-  const bytes = process.memoryUsage().arrayBuffers - before;
+  // Buffers that were collected are given back by another thread, some time later.
+  let bytes = Number.POSITIVE_INFINITY;
+  for (let tries = 0; tries < 100 && bytes >= 1_000_000; tries++) {
+    collect();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    bytes = process.memoryUsage().arrayBuffers - before;
+  }
   assert.ok(bytes < 1_000_000, `${bytes} bytes`);
   assert.ok(slots.end >= count);
 });
