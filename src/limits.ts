@@ -24,6 +24,8 @@ export const DEADLINES_KEPT_MIN = 1024;
 /** Deaths of host workers, within so many seconds, that an enclave outlives: more are no accident. */
 export const WORKER_DEATHS_MAX = 8;
 export const WORKER_DEATHS_SECONDS = 10;
+/** How long the channels of a worker are without a call before another worker takes them over. */
+export const WORKER_QUIET_MILLISECONDS = 2000;
 /** Calls in the file of one trace: some 300 MB, more than viewers show. */
 export const TRACED_CALLS_MAX = 1_000_000;
 /** Handles that one channel may hold open. */

@@ -8,11 +8,11 @@ export const diagnostics: {
   readonly enclaveReady: Channel;
   /** `{ enclave, code, signal, reason }`: its process has ended and everything it used is given back. */
   readonly enclaveExit: Channel;
-  /** `{ channel, deaths, thread }`: a host worker was started, after so many that died. */
+  /** `{ worker, deaths, thread }`: a host worker was started, after so many deaths of it. */
   readonly workerStart: Channel;
-  /** `{ channel, cause }`: a host worker died. */
+  /** `{ worker, cause }`: a host worker died. */
   readonly workerDeath: Channel;
-  /** `{ channel }`: a host worker ended as it was told. */
+  /** `{ worker }`: a host worker ended, as it was told or with nothing left to serve. */
   readonly workerExit: Channel;
 } = {
   enclaveStart: channel('sgxio:enclave:start'),

@@ -37,7 +37,7 @@ import type { PinnedBuffer } from './pinned-memory.ts';
 import { type EnclaveStatistics, readStatistics } from './statistics.ts';
 import { Stream } from './stream.ts';
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedProgram } from './typed-program.ts';
-import { type WorkerSettings, WorkerThread } from './worker-thread.ts';
+import { checkWorkers, Workers } from './workers.ts';
 
 /** How an enclave is created. */
 export interface EnclaveOptions {
@@ -48,6 +48,11 @@ export interface EnclaveOptions {
    * and writes by io_uring (`uring`). `auto`, unless told, is io_uring where the kernel allows it. It concerns no strategy in place.
    */
   readonly engine?: Engine;
+  /**
+   * How many threads serve its calls at most: half of the cores unless told, never more than the enclave has threads.
+   * There is one at first; more come and go with the load. It concerns no strategy in place.
+   */
+  readonly workers?: number;
   /** What `exit-sgx` charges for each call, in nanoseconds. */
   readonly exitNanoseconds?: number;
   /** The host's directory for each mount that the image is granted: `{ '/data': '/srv/data' }`. */
@@ -86,8 +91,7 @@ const LOOK_MILLISECONDS = 1;
 const PINNED_BYTES_MIN: number = 2 * COPY_CHUNK_BYTES;
 
 /**
- * An enclave as its host holds it: a process of its own, shared memory, and for each of its threads a worker that
- * serves its calls. Whatever ends it, every pending launch fails with an {@link EnclaveError} and nothing stays
+ * An enclave as its host holds it: a process of its own, shared memory, and workers that serve its calls. Whatever ends it, every pending launch fails with an {@link EnclaveError} and nothing stays
  * behind.
  *
  * `Program` is the type of the program's module, `Enclave<typeof program>` with `import type * as program`: it
@@ -102,8 +106,8 @@ export class Enclave<Program extends object = UntypedProgram> {
   readonly #launcher: Launcher;
   readonly #copies: Copier | undefined;
   readonly #longTasks: LongTaskWatch | undefined;
-  readonly #workers: WorkerThread[] = [];
-  readonly #stopWorkers = new Int32Array(new SharedArrayBuffer(4));
+  /** None where calls are served in place. */
+  readonly #workers: Workers | undefined;
   #streams = 0;
   #ended: EnclaveError | undefined;
   #finalStatistics: EnclaveStatistics | undefined;
@@ -135,6 +139,7 @@ export class Enclave<Program extends object = UntypedProgram> {
       );
     }
     checkEngine(options.engine);
+    checkWorkers(options.workers);
     this.threads = image.manifest.threads;
     const grants = parseGrants(image.manifest.grants);
     const directories = directoriesOf(grants.files, options.directories ?? {});
@@ -165,7 +170,7 @@ export class Enclave<Program extends object = UntypedProgram> {
     const streams = inPlace ? grants.streams : [];
     this.#child = startProcess(boot, [memory, ...this.#bells, ...store], streams);
     for (const descriptor of [memory, ...store]) closeDescriptor(descriptor);
-    if (!inPlace) this.#startWorkers(grants, directories, options, strategy);
+    if (!inPlace) this.#workers = this.#startWorkers(grants, directories, options, strategy);
     const channels = Array.from(
       { length: served },
       (_, channel) => new LaunchChannel(this.#boundary, channelLayout(channel), this.#enclaveBell(channel)),
@@ -219,26 +224,23 @@ export class Enclave<Program extends object = UntypedProgram> {
     directories: readonly string[],
     options: EnclaveOptions,
     strategy: Strategy,
-  ): void {
-    for (let channel = 0; channel < this.threads; channel++) {
-      this.#startWorker({
-        buffer: this.#boundary.buffer,
-        channel,
-        hostBell: this.#bell(bellsOf(channel).hostBell),
-        enclaveBell: this.#enclaveBell(channel),
-        grants,
-        directories,
-        spins: strategy === 'exitless',
-        engine: options.engine ?? 'auto',
-        services: options.services,
-        trace: options.trace?.addWorker(),
-        stop: this.#stopWorkers,
-      });
-    }
-  }
-
-  #startWorker(settings: WorkerSettings): void {
-    this.#workers.push(new WorkerThread(settings, (error) => this.#fail(error)));
+  ): Workers {
+    const bells = Array.from({ length: this.threads }, (_, channel) => ({
+      hostBell: this.#bell(bellsOf(channel).hostBell),
+      enclaveBell: this.#enclaveBell(channel),
+    }));
+    const settings = {
+      buffer: this.#boundary.buffer,
+      bells,
+      grants,
+      directories,
+      spins: strategy === 'exitless',
+      engine: options.engine ?? 'auto',
+      services: options.services,
+      trace: options.trace,
+      limit: options.workers,
+    };
+    return new Workers(settings, (error) => this.#fail(error));
   }
 
   async #ready(milliseconds: number): Promise<void> {
@@ -324,19 +326,12 @@ export class Enclave<Program extends object = UntypedProgram> {
     });
     this.#longTasks?.close();
     this.#fail(this.#reason(exit));
-    await this.#endWorkers();
+    await this.#workers?.end();
     for (const descriptor of this.#bells) closeDescriptor(descriptor);
     this.#finalStatistics = this.stats();
     discardShared(this.#boundary);
     diagnostics.enclaveExit.publish({ enclave: this, ...exit, reason: this.#ended });
     return exit;
-  }
-
-  async #endWorkers(): Promise<void> {
-    Atomics.store(this.#stopWorkers, 0, 1);
-    for (const worker of this.#workers) worker.expectEnd();
-    for (const bell of this.#bells) signalEvent(bell);
-    await Promise.all(this.#workers.map((worker) => worker.ended));
   }
 
   /** The process of the enclave. */

@@ -192,6 +192,12 @@ export class Executor {
     this.#journal?.connecting(id, descriptor);
   }
 
+  /** Keeps what a name stands for that the enclave may connect to. */
+  resolve(name: string, addresses: readonly string[]): void {
+    this.resolved.remember(name, addresses);
+    if (this.#journal !== undefined) this.#journal.names = this.resolved.text;
+  }
+
   /** Puts back what handles of a worker before this one stand for; the others below them are free. */
   restore(resources: ReadonlyMap<number, Resource>): void {
     const end = Math.max(-1, ...resources.keys()) + 1;

@@ -21,6 +21,8 @@ const Word = {
   ownDescriptors: 4,
   /** Non-zero once a worker was ready to serve. */
   served: 5,
+  /** Bytes of the names that were resolved. */
+  namesBytes: 6,
 } as const;
 
 /** What a handle stands for, where a successor can make it again from its descriptor. */
@@ -45,6 +47,8 @@ const FIELD_BITS = 3;
 
 const SLOT_MASK = CALLS_IN_FLIGHT_MAX - 1;
 const WORDS_BYTES = 64;
+/** Names that the enclave may connect to, with their addresses; what does not fit is looked up anew. */
+const NAMES_BYTES = 65_536;
 /** Of a worker itself: its epoll, the bell of its pool, a directory for each mount. */
 const OWN_DESCRIPTORS_MAX: number = 2 + GRANTS_MAX;
 const CALLS_BYTES = CALLS_IN_FLIGHT_MAX << (FIELD_BITS + 2);
@@ -75,6 +79,7 @@ export class Journal {
   readonly #descriptors: Int32Array;
   readonly #ownDescriptors: Int32Array;
   readonly #types: Uint8Array;
+  readonly #names: Uint8Array;
 
   constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(JOURNAL_BYTES)) {
     let offset = 0;
@@ -90,6 +95,7 @@ export class Journal {
     this.#descriptors = new Int32Array(buffer, take(HANDLES_MAX * 4), HANDLES_MAX);
     this.#ownDescriptors = new Int32Array(buffer, take(OWN_DESCRIPTORS_MAX * 4), OWN_DESCRIPTORS_MAX);
     this.#types = new Uint8Array(buffer, take(HANDLES_MAX), HANDLES_MAX);
+    this.#names = new Uint8Array(buffer, take(NAMES_BYTES), NAMES_BYTES);
   }
 
   get submissionsTaken(): number {
@@ -180,6 +186,20 @@ export class Journal {
     this.#words[Word.served] = 1;
   }
 
+  /** What the names that were resolved stand for: see ResolvedNames. */
+  get names(): string {
+    const bytes = this.#names.slice(0, this.#words[Word.namesBytes]);
+    return new TextDecoder().decode(bytes);
+  }
+
+  set names(text: string) {
+    const bytes = new TextEncoder().encode(text);
+    this.#words[Word.namesBytes] = 0;
+    if (bytes.length > NAMES_BYTES) return;
+    this.#names.set(bytes);
+    this.#words[Word.namesBytes] = bytes.length;
+  }
+
   /** Closes what a worker that died held for itself. */
   closeOwn(): void {
     const count = this.#words[Word.ownDescriptors] as number;
@@ -249,4 +269,5 @@ const JOURNAL_BYTES: number =
   CALLS_IN_FLIGHT_MAX * 8 +
   CALLS_BYTES +
   HANDLES_MAX * 5 +
+  NAMES_BYTES +
   OWN_DESCRIPTORS_MAX * 4;

@@ -176,7 +176,12 @@ function metricsOver(enclaves: ReadonlySet<Measured>): EnclaveMetric[] {
     enclaves,
     (enclave) => [{ labels: labelsOf(enclave), value: enclave.stats().workerDeaths }],
   );
-  return [...sides, exits, deaths];
+  const workers = new EnclaveMetric(
+    { name: 'sgxio_workers', help: 'Threads of the host that serve its calls.', type: 'gauge' },
+    enclaves,
+    (enclave) => [{ labels: labelsOf(enclave), value: enclave.stats().workers }],
+  );
+  return [...sides, exits, deaths, workers];
 }
 
 function labelsOf({ name, pid }: Measured): Labels {

@@ -33,7 +33,7 @@ function remembering(name: string): Convert {
     const granted = executor.grants.connect.some(
       (grant) => grant.transport !== 'unix' && grant.host === name,
     );
-    if (granted) executor.resolved.remember(name, addressesAt(address, result));
+    if (granted) executor.resolve(name, addressesAt(address, result));
     return result;
   };
 }

@@ -132,11 +132,18 @@ export class Pool implements BlockingCalls, Watched {
     return this.#threads.size;
   }
 
-  /** Ends the threads once their calls are over: the kernel cannot be asked to end a wait for a disk. */
-  async close(executor: Executor): Promise<void> {
+  /**
+   * Ends the threads once their calls are over: the kernel cannot be asked to end a wait for a disk. The bell
+   * stays open.
+   */
+  async end(executor: Executor): Promise<void> {
     this.#queue.stop();
     while (this.#threads.size > 0) await new Promise((resolve) => setImmediate(resolve));
     this.onEvents(executor);
+  }
+
+  async close(executor: Executor): Promise<void> {
+    await this.end(executor);
     closeDescriptor(this.bell);
   }
 }

@@ -17,4 +17,17 @@ export class ResolvedNames {
   standsFor(name: string, address: SocketAddress): boolean {
     return address.family !== 'unix' && this.#addresses.get(name)?.has(address.address) === true;
   }
+
+  /** For who serves the channel next: a line for each name, with its addresses. */
+  get text(): string {
+    return [...this.#addresses].map(([name, addresses]) => [name, ...addresses].join(' ')).join('\n');
+  }
+
+  /** Takes what {@link text} gave. */
+  restore(text: string): void {
+    for (const line of text.split('\n')) {
+      const [name, ...addresses] = line.split(' ');
+      if (name) this.#addresses.set(name, new Set(addresses));
+    }
+  }
 }

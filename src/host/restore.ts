@@ -19,7 +19,7 @@ class Lost implements Resource {
   }
 }
 
-/** Makes again, from the journal, what the handles of a worker that died stand for. */
+/** Makes again, from the journal, what handles and resolved names of the worker before this one stand for. */
 export function restoreHandles(executor: Executor, journal: Journal): void {
   const handles = [...journal.handles()];
   const byDescriptor = new Map(handles.map(({ descriptor, handle }) => [descriptor, handle]));
@@ -28,6 +28,7 @@ export function restoreHandles(executor: Executor, journal: Journal): void {
     resources.set(handle, restore(type, descriptor, byDescriptor));
   }
   executor.restore(resources);
+  executor.resolved.restore(journal.names);
   if (resources.has(journal.unannounced)) executor.closeHandle(journal.unannounced);
 }
 

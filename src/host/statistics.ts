@@ -1,6 +1,6 @@
 import { type CallCounts, COUNTERS, sumCounters } from '../boundary/counters.ts';
 import { channelLayout } from '../boundary/layout.ts';
-import type { WorkerThread } from './worker-thread.ts';
+import type { Workers } from './workers.ts';
 
 /** What an enclave and its host have counted since the start. */
 export interface EnclaveStatistics {
@@ -14,6 +14,8 @@ export interface EnclaveStatistics {
     /** How often it left its program for a system call: sleeps and wake-ups. On SGX each would be an exit. */
     readonly exits: number;
   };
+  /** Threads of the host that serve its calls now. */
+  readonly workers: number;
   /** Host workers that died and were replaced, or were not. */
   readonly workerDeaths: number;
 }
@@ -22,7 +24,7 @@ export interface EnclaveStatistics {
 export function readStatistics(
   boundary: SharedArrayBuffer,
   channels: number,
-  workers: readonly WorkerThread[],
+  workers: Workers | undefined,
 ): EnclaveStatistics {
   const shown = Array.from(
     { length: channels },
@@ -30,8 +32,9 @@ export function readStatistics(
   );
   const enclave = sumCounters(shown);
   return {
-    host: sumCounters(workers.map((worker) => worker.journal.counters.cells)),
+    host: sumCounters((workers?.journals ?? []).map(({ counters }) => counters.cells)),
     enclave: { ...enclave, exits: enclave.parks + enclave.wakes },
-    workerDeaths: workers.reduce((sum, worker) => sum + worker.deaths, 0),
+    workers: workers?.running ?? 0,
+    workerDeaths: workers?.deaths ?? 0,
   };
 }

@@ -2,80 +2,98 @@ import { Worker } from 'node:worker_threads';
 import { EnclaveError } from '../errors.ts';
 import { WORKER_DEATHS_MAX, WORKER_DEATHS_SECONDS } from '../limits.ts';
 import { diagnostics } from './diagnostics.ts';
-import { Journal } from './journal.ts';
-import { createUringMemory, releaseUringMemory } from './uring-calls.ts';
+import { releaseSpinnerSlot, spinnersBuffer, takeSpinnerSlot } from './spinners.ts';
+import { WORKER_ENDED, type WorkerMessage } from './worker.ts';
 import type { WorkerData } from './worker-main.ts';
 
-/** What one worker is started with, but for what outlives it. */
-export type WorkerSettings = Omit<WorkerData, 'journal' | 'uringMemory'>;
+/** What one worker is started with, but for what its thread gets anew each time. */
+export type WorkerSettings = Omit<WorkerData, 'spinners' | 'spinnerSlot'>;
+
+/** Told of what happens to a worker. */
+export interface WorkerWatch {
+  onMessage(message: WorkerMessage): void;
+  /** Its thread died, whatever the cause; true when another is to follow. */
+  onDeath(): void;
+  /** Whether the thread that died had begun to serve. */
+  hasServed(): boolean;
+  /** No other thread will follow. */
+  onFailure(error: EnclaveError): void;
+  /** Its thread ended as it was told, or having nothing left to serve. */
+  onEnd(): void;
+}
 
 /**
- * Keeps a thread that serves one channel. One that dies, of an error of its own or because it was terminated,
- * is followed by another that goes on from the journal, unless deaths come so fast that they are no accident.
+ * Keeps a thread that serves channels. One that dies, of an error of its own or because it was terminated, is
+ * followed by another that goes on from the journals, unless deaths come so fast that they are no accident.
  */
 export class WorkerThread {
-  readonly journal: Journal = new Journal();
   readonly #settings: WorkerSettings;
-  readonly #onFailure: (error: EnclaveError) => void;
+  readonly #watch: WorkerWatch;
   readonly #recentDeaths: number[] = [];
   #ending = false;
   /** It keeps the process alive only while its end is waited for. */
   #thread: Worker | undefined;
-  /** Settles when the last thread has ended and every descriptor is closed. */
-  readonly ended: Promise<void>;
+  /** Settles when the last thread has ended. */
+  ended: Promise<void> = Promise.resolve();
   #onEnded: () => void = () => {};
   deaths = 0;
 
-  /** `onFailure` is told when no other thread will follow. */
-  constructor(settings: WorkerSettings, onFailure: (error: EnclaveError) => void) {
+  constructor(settings: WorkerSettings, watch: WorkerWatch) {
     this.#settings = settings;
-    this.#onFailure = onFailure;
+    this.#watch = watch;
+  }
+
+  get isRunning(): boolean {
+    return this.#thread !== undefined;
+  }
+
+  /** Starts the thread; it must not be running. */
+  start(): void {
     this.ended = new Promise((resolve) => {
       this.#onEnded = resolve;
     });
     this.#start();
   }
 
-  /** Says that the threads were told to end: the next one to do so has no successor. */
+  /** Says that the thread was told to end: it has no successor. */
   expectEnd(): void {
     this.#ending = true;
     this.#thread?.ref();
   }
 
   #start(): void {
-    // Kept here until the thread has ended: the kernel may be using it until then.
-    const uringMemory = createUringMemory();
-    const workerData: WorkerData = { ...this.#settings, journal: this.journal.buffer, uringMemory };
+    const spinnerSlot = takeSpinnerSlot();
+    const workerData: WorkerData = { ...this.#settings, spinners: spinnersBuffer(), spinnerSlot };
     const thread = new Worker(new URL('./worker-main.js', import.meta.url), { workerData });
     thread.unref();
     this.#thread = thread;
     let cause: unknown;
+    thread.on('message', (message: WorkerMessage) => this.#watch.onMessage(message));
     thread.once('error', (error) => {
       cause = error;
     });
-    thread.once('exit', () => {
-      releaseUringMemory(uringMemory);
-      this.#onExit(cause);
+    thread.once('exit', (code) => {
+      releaseSpinnerSlot(spinnerSlot);
+      this.#thread = undefined;
+      if (this.#ending || code === WORKER_ENDED) this.#end();
+      else this.#mourn(cause);
     });
-    diagnostics.workerStart.publish({ channel: this.#settings.channel, deaths: this.deaths, thread });
+    diagnostics.workerStart.publish({ worker: this.#settings.worker, deaths: this.deaths, thread });
   }
 
-  #onExit(cause: unknown): void {
-    const { channel } = this.#settings;
-    if (this.#ending) {
-      diagnostics.workerExit.publish({ channel });
-      return this.#end();
-    }
+  #mourn(cause: unknown): void {
     this.deaths++;
-    diagnostics.workerDeath.publish({ channel, cause });
+    diagnostics.workerDeath.publish({ worker: this.#settings.worker, cause });
     const reason = this.#whyNoOther();
+    this.#watch.onDeath();
     if (reason === undefined) return this.#start();
-    this.#onFailure(new EnclaveError('SGXIO_WORKER_FAILED', reason, { cause }));
-    this.#end();
+    this.#ending = true;
+    this.#watch.onFailure(new EnclaveError('SGXIO_WORKER_FAILED', reason, { cause }));
+    this.#onEnded();
   }
 
   #whyNoOther(): string | undefined {
-    if (!this.journal.served) return 'a host worker died before it could serve a call';
+    if (!this.#watch.hasServed()) return 'a host worker died before it could serve a call';
     const now = performance.now();
     const deaths = this.#recentDeaths;
     deaths.push(now);
@@ -86,8 +104,8 @@ export class WorkerThread {
   }
 
   #end(): void {
-    this.#ending = true;
-    this.journal.closeDescriptors();
+    diagnostics.workerExit.publish({ worker: this.#settings.worker });
     this.#onEnded();
+    this.#watch.onEnd();
   }
 }

@@ -1,219 +1,268 @@
-import { constants } from 'node:os';
 import { Count } from '../boundary/counters.ts';
-import type { Grants } from '../boundary/grants.ts';
-import { CallKind, type CallKindName } from '../boundary/kinds.ts';
-import { ARENA_BYTES, channelLayout } from '../boundary/layout.ts';
-import { Request, SubmissionReader } from '../boundary/ring.ts';
 import { WaitPolicy } from '../boundary/waiting.ts';
-import { RING_ENTRIES } from '../limits.ts';
-import { addToEpoll, closeDescriptor, drainEvent, EPOLLIN, yieldProcessor } from '../linux/events.ts';
+import { WORKER_QUIET_MILLISECONDS } from '../limits.ts';
+import {
+  addToEpoll,
+  closeDescriptor,
+  createEpoll,
+  deleteFromEpoll,
+  drainEvent,
+  EPOLLIN,
+  EventBuffer,
+  signalEvent,
+  waitForEvents,
+  yieldProcessor,
+} from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import type { SharedMapping } from '../linux/memory.ts';
-import { createUringCalls, type Engine } from './engine.ts';
-import { Executor, type Handler } from './executor.ts';
-import type { Journal, TakenCall } from './journal.ts';
-import { closeMounts, openMounts } from './mounts.ts';
-import { Pool } from './pool.ts';
-import { restoreHandles } from './restore.ts';
-import { RingSink } from './ring-sink.ts';
-import type { UringCalls } from './uring-calls.ts';
+import { ChannelServer, type ServedChannel, type ServingOptions } from './channel-server.ts';
+import type { Handlers } from './custom-services.ts';
+import { Spinners } from './spinners.ts';
+import { WorkerControl } from './worker-control.ts';
 
-const { EIO } = constants.errno;
-
-/** Submissions served before events are looked at. */
-const BATCH = 64;
-/** Polls of the ring between two looks at epoll while calls wait there: a look costs as much as some ten polls. */
+/** Polls of the rings between two looks at epoll while calls wait there: a look costs as much as some ten polls. */
 const POLLS_A_LOOK = 32;
-/** How long to sleep while answers wait for room in the ring, in milliseconds. */
-const OVERFLOW_MILLISECONDS = 1;
+/** Over how long it is judged at least whether a worker has too much to do, in milliseconds. */
+const JUDGED_MILLISECONDS = 50;
+/** Rounds over all channels between two looks at the clock meanwhile. */
+const ROUNDS_A_LOOK = 16;
+/** Between two attempts to leave a channel whose calls are not such that they can move, in milliseconds. */
+const LEAVE_MILLISECONDS = 1;
+const EVENTS_A_SLEEP = 64;
 
-export interface WorkerOptions {
-  readonly boundary: SharedMapping;
-  readonly channel: number;
-  /** Wakes this worker. */
-  readonly hostBell: number;
-  /** Wakes the enclave thread's event loop. */
-  readonly enclaveBell: number;
-  readonly grants: Grants;
-  /** The directory of the host for each grant of files. */
-  readonly directories: readonly string[];
-  readonly handlers: Readonly<Partial<Record<CallKindName, Handler>>>;
+/** The exit code of a worker that ended by itself. One that is terminated before it has begun ends with 0. */
+export const WORKER_ENDED = 64;
+
+/** What a worker tells the thread that started it. */
+export type WorkerMessage =
+  /** It has more to do than one worker should: this channel could go to another. */
+  | { readonly kind: 'crowded'; readonly channel: number }
+  /** None of its channels had a call for a while. */
+  | { readonly kind: 'quiet' };
+
+export interface WorkerOptions extends ServingOptions {
+  /** Which of the workers this is. */
+  readonly worker: number;
+  /** Every channel of the enclave; which of them it serves is in `control`. */
+  readonly channels: readonly ServedChannel[];
+  readonly control: SharedArrayBuffer;
+  /** The bell of each worker. */
+  readonly bells: readonly number[];
+  readonly spinners: SharedArrayBuffer;
+  readonly spinnerSlot: number;
   /** Whether to poll before sleeping. */
   readonly spins: boolean;
-  /** A word that is not zero once the worker is to end; whoever sets it rings `hostBell`. */
-  readonly stop: Int32Array<SharedArrayBuffer>;
-  /** What the workers of this channel hand on from one to the next. */
-  readonly journal: Journal;
-  readonly engine: Engine;
-  /** For the io_uring of the engine, kept by another thread: see {@link UringCalls}. */
-  readonly uringMemory: SharedArrayBuffer;
 }
 
 /**
- * Serves one channel until it is told to stop: takes submissions, executes them, sleeps when there are none. It
- * goes on where the worker before it died, if one did.
+ * Serves channels until it is told to stop: takes submissions, executes them, sleeps when there are none. The
+ * channels are those that the control wants it to serve; worker 0 stays, another ends when it has none left.
  */
 export class Worker {
-  readonly #reader: SubmissionReader;
-  readonly #sink: RingSink;
-  readonly #executor: Executor;
-  readonly #pool: Pool;
-  /** Submissions served since events were last looked at. */
-  #sinceLook = 0;
-  readonly #uring: UringCalls | undefined;
+  readonly #options: WorkerOptions;
+  readonly #boundary: SharedMapping;
+  readonly #handlers: Handlers;
+  readonly #tell: (message: WorkerMessage) => void;
+  readonly #control: WorkerControl;
+  #changesSeen = -1;
+  /** When to try again to leave a channel, on the clock of `performance`. */
+  #settleAt = Number.POSITIVE_INFINITY;
+  readonly #servers: ChannelServer[] = [];
+  readonly #spinners: Spinners;
   readonly #policy: WaitPolicy;
-  readonly #words: Int32Array<SharedArrayBuffer>;
-  readonly #parkedWord: number;
-  readonly #stop: Int32Array<SharedArrayBuffer>;
-  readonly #request = new Request();
-  readonly #journal: Journal;
+  /** Watches its bell and the epoll of each channel. */
+  readonly #epoll: number = check(createEpoll(), 'epoll_create1');
+  readonly #events = new EventBuffer(EVENTS_A_SLEEP);
+  #rounds = 0;
+  #crowdedRounds = 0;
+  #judgedAt = 0;
+  /** Since it was judged last. */
+  #waitedMilliseconds = 0;
 
-  constructor(options: WorkerOptions) {
-    const { boundary, hostBell, enclaveBell, grants, handlers, journal } = options;
-    this.#journal = journal;
-    const layout = channelLayout(options.channel);
-    this.#words = new Int32Array(boundary.buffer);
-    this.#reader = new SubmissionReader({
-      words: this.#words,
-      entries: layout.submissionRing,
-      size: RING_ENTRIES,
-      taken: layout.submissionsTaken,
-      start: journal.submissionsTaken,
-    });
-    this.#sink = new RingSink(boundary, layout, enclaveBell, journal);
-    const mounts = openMounts(grants.files, options.directories);
-    const arena = boundary.address + layout.arena;
-    this.#executor = new Executor(handlers, grants, arena, ARENA_BYTES, this.#sink, mounts, journal);
-    this.#pool = new Pool(this.#executor);
-    this.#uring = createUringCalls(options.engine, this.#executor, options.uringMemory, this.#pool);
-    this.#executor.blocking = this.#uring ?? this.#pool;
+  constructor(
+    options: WorkerOptions,
+    boundary: SharedMapping,
+    handlers: Handlers,
+    tell: (message: WorkerMessage) => void,
+  ) {
+    this.#options = options;
+    this.#boundary = boundary;
+    this.#handlers = handlers;
+    this.#tell = tell;
+    this.#control = new WorkerControl(options.channels.length, options.control);
+    this.#spinners = new Spinners(options.spinners, options.spinnerSlot);
     this.#policy = new WaitPolicy(options.spins);
-    this.#parkedWord = layout.hostParked >> 2;
-    this.#stop = options.stop;
-    check(addToEpoll(this.#executor.epoll, hostBell, EPOLLIN), 'epoll_ctl');
-    this.#executor.watch(hostBell, { onEvents: () => drainEvent(hostBell) });
-    Atomics.store(this.#words, this.#parkedWord, 0);
-    this.#takeOver();
+    check(addToEpoll(this.#epoll, this.#bell, EPOLLIN), 'epoll_ctl');
   }
 
-  /**
-   * Goes on where the worker before this one died. Its handles stay; calls that only waited are served from the
-   * start; the others that it had taken fail, because nobody knows how far it got with them.
-   */
-  #takeOver(): void {
-    const journal = this.#journal;
-    journal.closeOwn();
-    const { epoll, mounts } = this.#executor;
-    journal.serve([epoll, this.#pool.bell, ...mounts.map(({ descriptor }) => descriptor)]);
-    restoreHandles(this.#executor, journal);
-    if (this.#reader.waiting()) journal.untake(this.#reader.nextId);
-    const calls = journal.inFlight();
-    for (const call of calls) {
-      if (call.kind === CallKind.close) this.#executor.closeHandle(call.handle);
-      if (call.descriptor >= 0) closeDescriptor(call.descriptor);
-      if (!isServedAgain(call)) this.#sink.complete(call.id, -EIO, 0, 0);
-    }
-    for (const call of calls.filter(isServedAgain)) this.#serveAgain(call);
-  }
-
-  #serveAgain(call: TakenCall): void {
-    const { id, kind, handle, payload, length, deadline } = call;
-    const left = deadline - performance.timeOrigin - performance.now();
-    const timeout = deadline < 0 ? -1 : Math.max(0, Math.ceil(left));
-    this.#journal.setWaits(id, false);
-    this.#executor.execute(Object.assign(new Request(), { id, kind, handle, payload, length, timeout }));
+  get #bell(): number {
+    return this.#options.bells[this.#options.worker] as number;
   }
 
   async run(): Promise<void> {
-    while (Atomics.load(this.#stop, 0) === 0) {
+    for (;;) {
+      if (this.#control.changes !== this.#changesSeen || this.#isLeaveDue()) {
+        if (this.#control.stopped) break;
+        await this.#settle();
+        if (this.#isDone) break;
+      }
       const served = this.#serve();
-      if (this.#pool.wantsTurn) await new Promise((resolve) => setImmediate(resolve));
+      if (this.#wantsTurn()) await new Promise((resolve) => setImmediate(resolve));
       else if (served === 0) this.#waitForWork();
     }
-    this.#executor.closeAll();
-    this.#uring?.close(this.#executor);
-    await this.#pool.close(this.#executor);
-    closeMounts(this.#executor.mounts);
-    this.#journal.end();
-    this.#sink.flush();
-    this.#sink.wake();
+    for (const server of this.#servers) await server.end();
+    closeDescriptor(this.#epoll);
+  }
+
+  #isLeaveDue(): boolean {
+    return this.#settleAt < Number.POSITIVE_INFINITY && performance.now() >= this.#settleAt;
+  }
+
+  /** Whether it is one too many. */
+  get #isDone(): boolean {
+    const { worker } = this.#options;
+    return worker > 0 && this.#servers.length === 0 && this.#control.wantedOf(worker).length === 0;
+  }
+
+  /** Leaves channels that another worker is to serve, as soon as they can be, and takes those left to this one. */
+  async #settle(): Promise<void> {
+    this.#changesSeen = this.#control.changes;
+    this.#settleAt = Number.POSITIVE_INFINITY;
+    for (const { channel } of this.#options.channels) {
+      if (this.#control.isSettled(channel)) continue;
+      if (this.#control.server(channel) === this.#options.worker) await this.#leave(channel);
+      else if (this.#control.wanted(channel) === this.#options.worker) this.#take(channel);
+    }
+  }
+
+  #take(channel: number): void {
+    // Whoever leaves it rings.
+    if (!this.#control.take(channel, this.#options.worker)) return;
+    const served = this.#options.channels[channel] as ServedChannel;
+    const server = new ChannelServer(this.#boundary, served, this.#options, this.#handlers);
+    check(addToEpoll(this.#epoll, server.epoll, EPOLLIN), 'epoll_ctl');
+    this.#servers.push(server);
+  }
+
+  async #leave(channel: number): Promise<void> {
+    const index = this.#servers.findIndex((server) => server.channel === channel);
+    const server = this.#servers[index] as ChannelServer;
+    if (!server.isMovable) {
+      this.#settleAt = performance.now() + LEAVE_MILLISECONDS;
+      return;
+    }
+    this.#servers.splice(index, 1);
+    deleteFromEpoll(this.#epoll, server.epoll);
+    await server.leave();
+    this.#control.leave(channel);
+    signalEvent(this.#options.bells[this.#control.wanted(channel)] as number);
   }
 
   /** Serves what is there and says how much it was. */
   #serve(): number {
-    if (this.#sink.overflowing) this.#sink.flush();
-    const request = this.#request;
     let served = 0;
-    // An enclave that takes no answers is given none: what waits here stays within what is in flight.
-    while (served < BATCH && !this.#sink.overflowing && this.#reader.read(request)) {
-      served++;
-      const taken = this.#reader.taken;
-      this.#journal.take(request, taken);
-      this.#journal.counters.begin(request.id, request.kind, (taken - this.#sink.written) | 0);
-      this.#journal.trace?.begin(request.id);
-      this.#executor.execute(request);
+    let busy = 0;
+    for (const server of this.#servers) {
+      const count = server.serve();
+      if (count > 0) busy++;
+      served += count;
     }
-    if (served > 0) this.#executor.blocking.submit();
-    // However fast calls come, those that wait for a socket get their turn.
-    this.#sinceLook += served;
-    if (this.#sinceLook >= BATCH) {
-      this.#sinceLook = 0;
-      if (this.#executor.pendingCount > 0) this.#executor.poll(0);
-    }
+    if (this.#servers.length > 1) this.#judge(busy);
     return served;
   }
 
-  /** Polls the ring, and epoll beside it, for as long as work is likely to come; then sleeps. */
+  /** Asks for another worker when this one was busy most of the time, often with calls of several channels at once. */
+  #judge(busy: number): void {
+    if (busy > 1) this.#crowdedRounds++;
+    if (++this.#rounds % ROUNDS_A_LOOK !== 0) return;
+    const now = performance.now();
+    const milliseconds = now - this.#judgedAt;
+    if (milliseconds < JUDGED_MILLISECONDS) return;
+    const isBusy = this.#waitedMilliseconds * 4 < milliseconds;
+    const isCrowded = this.#crowdedRounds * 8 > this.#rounds;
+    this.#judgedAt = now;
+    this.#rounds = 0;
+    this.#crowdedRounds = 0;
+    this.#waitedMilliseconds = 0;
+    if (!isBusy || !isCrowded) return;
+    const movable = this.#servers.findLast((server) => server.isMovable);
+    if (movable !== undefined) this.#tell({ kind: 'crowded', channel: movable.channel });
+  }
+
+  #wantsTurn(): boolean {
+    for (const server of this.#servers) if (server.wantsTurn) return true;
+    return false;
+  }
+
+  /** Polls the rings, and epoll beside them, for as long as work is likely to come; then sleeps. */
   #waitForWork(): void {
     if (this.#poll(this.#policy.pollsWithoutPause)) return;
-    this.#journal.counters.add(Count.spins);
     const began = performance.now();
+    const spins = this.#policy.spinMicroseconds > 0 && this.#spinners.enter();
+    const came = spins && this.#spin(began);
+    if (spins) this.#spinners.leave();
+    if (!came) this.#sleep();
+    const waited = performance.now() - began;
+    this.#waitedMilliseconds += waited;
+    this.#policy.record(waited * 1000);
+  }
+
+  #spin(began: number): boolean {
+    this.#servers[0]?.count(Count.spins);
     const until = began + this.#policy.spinMicroseconds / 1000;
     while (performance.now() < until) {
       yieldProcessor();
-      if (this.#poll(POLLS_A_LOOK)) {
-        this.#policy.record((performance.now() - began) * 1000);
-        return;
-      }
-    }
-    this.#sleep();
-    this.#policy.record((performance.now() - began) * 1000);
-  }
-
-  /** True when a submission or an event came within that many polls. */
-  #poll(polls: number): boolean {
-    for (let count = 1; count <= polls; count++) {
-      if (this.#sink.overflowing ? this.#sink.hasRoom() : this.#reader.waiting()) return true;
-      if (count % POLLS_A_LOOK === 0 && this.#executor.pendingCount > 0 && this.#executor.poll(0) > 0)
-        return true;
+      if (this.#poll(POLLS_A_LOOK)) return true;
     }
     return false;
   }
 
-  /** Each sleep has a number of its own, never zero, so that the enclave ends it once. */
-  #sleep(): void {
-    const sleeps = (this.#journal.sleeps & 0x3fff_ffff) + 1;
-    this.#journal.sleep(sleeps);
-    this.#reader.acknowledge();
-    Atomics.store(this.#words, this.#parkedWord, sleeps);
-    if ((this.#sink.overflowing || !this.#reader.waiting()) && Atomics.load(this.#stop, 0) === 0) {
-      this.#journal.counters.add(Count.parks);
-      this.#executor.poll(this.#sink.overflowing ? OVERFLOW_MILLISECONDS : -1);
+  /** True when a submission or an event came within that many polls. */
+  #poll(polls: number): boolean {
+    const servers = this.#servers;
+    for (let count = 1; count <= polls; count++) {
+      for (const server of servers) if (server.hasWork()) return true;
+      if (count % POLLS_A_LOOK !== 0) continue;
+      for (const server of servers) if (server.look() > 0) return true;
     }
-    Atomics.store(this.#words, this.#parkedWord, 0);
+    return false;
   }
-}
 
-/** Kinds that wait for a socket without having done anything, and of which the journal has all that they ask. */
-const servedAgain: ReadonlySet<number> = new Set([
-  CallKind.accept,
-  CallKind.receive,
-  CallKind.send,
-  CallKind.receiveFrom,
-  CallKind.sendTo,
-  CallKind.poll,
-]);
+  #sleep(): void {
+    let came = false;
+    for (const server of this.#servers) if (server.park()) came = true;
+    if (!came && this.#control.changes === this.#changesSeen) {
+      this.#servers[0]?.count(Count.parks);
+      this.#wait();
+    }
+    for (const server of this.#servers) server.unpark();
+  }
 
-function isServedAgain({ kind, waits }: TakenCall): boolean {
-  return waits && servedAgain.has(kind);
+  #wait(): void {
+    const began = performance.now();
+    const count = waitForEvents(this.#epoll, this.#events, this.#sleepMilliseconds());
+    let woken = false;
+    for (let index = 0; index < count; index++) {
+      const isBell = this.#events.descriptorAt(index) === this.#bell;
+      if (isBell) drainEvent(this.#bell);
+      else woken = true;
+    }
+    for (const server of this.#servers) if (woken || server.sleepMilliseconds === 0) server.poll();
+    const isQuiet = count === 0 && performance.now() - began >= WORKER_QUIET_MILLISECONDS;
+    if (isQuiet && this.#mayLeaveAll()) this.#tell({ kind: 'quiet' });
+  }
+
+  /** Worker 0 has nobody to leave its channels to. */
+  #mayLeaveAll(): boolean {
+    return this.#options.worker > 0 && this.#servers.length > 0;
+  }
+
+  #sleepMilliseconds(): number {
+    let least = this.#mayLeaveAll() ? WORKER_QUIET_MILLISECONDS + 1 : -1;
+    if (this.#settleAt < Number.POSITIVE_INFINITY) least = LEAVE_MILLISECONDS;
+    for (const { sleepMilliseconds } of this.#servers) {
+      if (sleepMilliseconds >= 0 && (least < 0 || sleepMilliseconds < least)) least = sleepMilliseconds;
+    }
+    return least;
+  }
 }

@@ -5,7 +5,6 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import { parseGrants } from '../../src/boundary/grants.ts';
 import { CallKind } from '../../src/boundary/kinds.ts';
 import { ARENA_BYTES, boundaryBytes, channelLayout } from '../../src/boundary/layout.ts';
@@ -14,16 +13,14 @@ import { Blocking } from '../../src/host/blocking.ts';
 import { BlockingCall } from '../../src/host/blocking-call.ts';
 import { Enclave } from '../../src/host/enclave.ts';
 import { Executor, type Pending } from '../../src/host/executor.ts';
-import { Journal } from '../../src/host/journal.ts';
 import { Pool } from '../../src/host/pool.ts';
-import { createUringMemory } from '../../src/host/uring-calls.ts';
-import type { WorkerData } from '../../src/host/worker-main.ts';
 import { buildImage } from '../../src/image/build.ts';
 import { CALLS_IN_FLIGHT_MAX, HANDLES_MAX, PAYLOAD_MAX, RING_ENTRIES } from '../../src/limits.ts';
 import { privateAddress } from '../../src/linux/addresses.ts';
 import { closeDescriptor, createEvent, signalEvent } from '../../src/linux/events.ts';
 import { createSealedMemory, mapShared } from '../../src/linux/memory.ts';
 import { encodeSocketAddress } from '../../src/linux/socket-address.ts';
+import { LoneWorker } from '../support/lone-worker.ts';
 import type { RawCall } from './fixtures/malicious.ts';
 
 /** What a host keeps from an enclave that attacks it with submissions of its own making. */
@@ -178,22 +175,7 @@ test('an enclave that takes no answers is not served on and on', LIVE, async () 
   const memory = createSealedMemory('flood', bytes);
   const boundary = mapShared(memory, bytes);
   const bells = [createEvent(), createEvent()] as const;
-  const stop = new Int32Array(new SharedArrayBuffer(4));
-  const workerData: WorkerData = {
-    buffer: boundary.buffer,
-    channel: 0,
-    hostBell: bells[0],
-    enclaveBell: bells[1],
-    grants: NOTHING_GRANTED,
-    engine: 'direct',
-    uringMemory: createUringMemory(),
-    spins: true,
-    services: undefined,
-    stop,
-    journal: new Journal().buffer,
-    directories: [],
-  };
-  const worker = new Worker(new URL('../../src/host/worker-main.js', import.meta.url), { workerData });
+  const worker = new LoneWorker(boundary.buffer, ...bells, NOTHING_GRANTED);
   const words = new Int32Array(boundary.buffer);
   const layout = channelLayout(0);
   const size = RING_ENTRIES;
@@ -225,10 +207,7 @@ test('an enclave that takes no answers is not served on and on', LIVE, async () 
       reader.acknowledge();
     }
   } finally {
-    const ended = new Promise((resolve) => worker.once('exit', resolve));
-    Atomics.store(stop, 0, 1);
-    signalEvent(bells[0]);
-    await ended;
+    await worker.end();
     for (const descriptor of [memory, ...bells]) closeDescriptor(descriptor);
   }
 });

@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import process from 'node:process';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { Worker } from 'node:worker_threads';
 import type { Boot, Strategy } from '../../src/boundary/boot.ts';
 import { decode } from '../../src/boundary/encoding.ts';
 import { parseGrants } from '../../src/boundary/grants.ts';
@@ -16,11 +15,8 @@ import {
 } from '../../src/boundary/layout.ts';
 import { CompletionWriter, Request, SubmissionReader } from '../../src/boundary/ring.ts';
 import { EnclaveError } from '../../src/errors.ts';
-import { Journal } from '../../src/host/journal.ts';
 import { LaunchChannel } from '../../src/host/launch-channel.ts';
 import { Launcher } from '../../src/host/launcher.ts';
-import { createUringMemory } from '../../src/host/uring-calls.ts';
-import type { WorkerData } from '../../src/host/worker-main.ts';
 import { encodeImage, type Image } from '../../src/image/image.ts';
 import { FAILURE_TEXT_MAX, LAUNCH_PAYLOAD_MAX, RING_ENTRIES } from '../../src/limits.ts';
 import { closeDescriptor, createEvent, futexWake, signalEvent } from '../../src/linux/events.ts';
@@ -34,6 +30,7 @@ import {
   unmap,
 } from '../../src/linux/memory.ts';
 import { copyOf, type HostSide, type Script } from './host-side.ts';
+import { LoneWorker } from './lone-worker.ts';
 
 /** How an enclave's process ended, and what it left on the control page. */
 export interface Ending {
@@ -64,7 +61,6 @@ export interface LyingHostOptions {
 
 const START_MILLISECONDS = 60_000;
 const ENCLAVE = fileURLToPath(new URL('../../src/enclave/main.js', import.meta.url));
-const WORKER = new URL('../../src/host/worker-main.js', import.meta.url);
 
 /**
  * A host that does what a test tells it to a real enclave: a process with a boundary, descriptors and an image,
@@ -87,9 +83,8 @@ export class LyingHost implements HostSide, AsyncDisposable {
   readonly #writer: CompletionWriter;
   /** Answers that found the ring full. */
   readonly #waiting: [number, number, number, number][] = [];
-  readonly #stopWorker = new Int32Array(new SharedArrayBuffer(4));
   #launcher: Launcher | undefined;
-  #worker: Worker | undefined;
+  #worker: LoneWorker | undefined;
   #script: Script<LyingHost> | undefined;
   #over = false;
 
@@ -265,40 +260,14 @@ export class LyingHost implements HostSide, AsyncDisposable {
 
   /** A real worker in place of the test; it goes on where the last one ended. */
   startWorker(): void {
-    const data: WorkerData = {
-      buffer: this.boundary.buffer,
-      channel: 0,
-      hostBell: this.hostBell,
-      enclaveBell: this.enclaveBell,
-      grants: parseGrants(this.#image.manifest.grants),
-      engine: 'direct',
-      uringMemory: createUringMemory(),
-      spins: true,
-      services: undefined,
-      stop: this.#stopWorker,
-      journal: new Journal().buffer,
-      directories: [],
-    };
-    this.#worker = new Worker(WORKER, { workerData: data });
-    this.#worker.unref();
+    const grants = parseGrants(this.#image.manifest.grants);
+    this.#worker = new LoneWorker(this.boundary.buffer, this.hostBell, this.enclaveBell, grants);
   }
 
   /** Ends the worker in the middle of whatever it does. */
   async terminateWorker(): Promise<void> {
-    const ended = this.#worker?.terminate();
-    // A thread that sleeps in the kernel ends only when it comes back.
-    signalEvent(this.hostBell);
-    await ended;
+    await this.#worker?.terminate();
     this.#worker = undefined;
-  }
-
-  async #endWorker(): Promise<void> {
-    if (this.#worker === undefined) return;
-    this.#worker.ref();
-    const end = new Promise((resolve) => this.#worker?.once('exit', resolve));
-    Atomics.store(this.#stopWorker, 0, 1);
-    signalEvent(this.hostBell);
-    await end;
   }
 
   requestStop(): void {
@@ -313,7 +282,7 @@ export class LyingHost implements HostSide, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.kill();
     await this.ended;
-    await this.#endWorker();
+    await this.#worker?.end();
     for (const bell of [this.outcomeBell, this.hostBell, this.enclaveBell]) closeDescriptor(bell);
     discardShared(this.boundary);
     if (this.store.length > 0) unmap(addressOf(this.store), this.store.length);
