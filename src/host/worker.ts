@@ -3,8 +3,6 @@ import { WaitPolicy } from '../boundary/waiting.ts';
 import { WORKER_QUIET_MILLISECONDS } from '../limits.ts';
 import {
   addToEpoll,
-  closeDescriptor,
-  createEpoll,
   deleteFromEpoll,
   drainEvent,
   EPOLLIN,
@@ -48,6 +46,8 @@ export interface WorkerOptions extends ServingOptions {
   readonly control: SharedArrayBuffer;
   /** The bell of each worker. */
   readonly bells: readonly number[];
+  /** Watches its bell, and while it runs the epoll of each of its channels. */
+  readonly epoll: number;
   readonly spinners: SharedArrayBuffer;
   readonly spinnerSlot: number;
   /** Whether to poll before sleeping. */
@@ -70,8 +70,6 @@ export class Worker {
   readonly #servers: ChannelServer[] = [];
   readonly #spinners: Spinners;
   readonly #policy: WaitPolicy;
-  /** Watches its bell and the epoll of each channel. */
-  readonly #epoll: number = check(createEpoll(), 'epoll_create1');
   readonly #events = new EventBuffer(EVENTS_A_SLEEP);
   #rounds = 0;
   #crowdedRounds = 0;
@@ -92,7 +90,6 @@ export class Worker {
     this.#control = new WorkerControl(options.channels.length, options.control);
     this.#spinners = new Spinners(options.spinners, options.spinnerSlot);
     this.#policy = new WaitPolicy(options.spins);
-    check(addToEpoll(this.#epoll, this.#bell, EPOLLIN), 'epoll_ctl');
   }
 
   get #bell(): number {
@@ -111,7 +108,6 @@ export class Worker {
       else if (served === 0) this.#waitForWork();
     }
     for (const server of this.#servers) await server.end();
-    closeDescriptor(this.#epoll);
   }
 
   #isLeaveDue(): boolean {
@@ -140,7 +136,7 @@ export class Worker {
     if (!this.#control.take(channel, this.#options.worker)) return;
     const served = this.#options.channels[channel] as ServedChannel;
     const server = new ChannelServer(this.#boundary, served, this.#options, this.#handlers);
-    check(addToEpoll(this.#epoll, server.epoll, EPOLLIN), 'epoll_ctl');
+    check(addToEpoll(this.#options.epoll, server.epoll, EPOLLIN), 'epoll_ctl');
     this.#servers.push(server);
   }
 
@@ -152,7 +148,7 @@ export class Worker {
       return;
     }
     this.#servers.splice(index, 1);
-    deleteFromEpoll(this.#epoll, server.epoll);
+    deleteFromEpoll(this.#options.epoll, server.epoll);
     await server.leave();
     this.#control.leave(channel);
     signalEvent(this.#options.bells[this.#control.wanted(channel)] as number);
@@ -240,7 +236,7 @@ export class Worker {
 
   #wait(): void {
     const began = performance.now();
-    const count = waitForEvents(this.#epoll, this.#events, this.#sleepMilliseconds());
+    const count = waitForEvents(this.#options.epoll, this.#events, this.#sleepMilliseconds());
     let woken = false;
     for (let index = 0; index < count; index++) {
       const isBell = this.#events.descriptorAt(index) === this.#bell;

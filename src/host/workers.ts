@@ -1,7 +1,14 @@
 import { availableParallelism } from 'node:os';
 import { type EnclaveError, InvalidArgumentError } from '../errors.ts';
 import { THREADS_MAX } from '../limits.ts';
-import { closeDescriptor, createEvent, signalEvent } from '../linux/events.ts';
+import {
+  addToEpoll,
+  closeDescriptor,
+  createEpoll,
+  createEvent,
+  EPOLLIN,
+  signalEvent,
+} from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import type { CallTrace } from './call-trace.ts';
 import type { ServedChannel, ServingOptions } from './channel-server.ts';
@@ -44,6 +51,8 @@ export class Workers {
   readonly #threads: readonly WorkerThread[];
   readonly #control: WorkerControl;
   readonly #bells: readonly number[];
+  /** What each worker sleeps on: kept here, because a worker that dies closes nothing. */
+  readonly #epolls: readonly number[];
   readonly #moves: boolean;
   readonly #onFailure: (error: EnclaveError) => void;
 
@@ -64,9 +73,10 @@ export class Workers {
     const count = Math.min(most, bells.length);
     this.#control = new WorkerControl(bells.length);
     this.#bells = Array.from({ length: count }, () => check(createEvent(), 'eventfd'));
+    this.#epolls = this.#bells.map(createEpollOf);
     const { buffer: control } = this.#control;
     const settings = { ...rest, channels: this.#channels, control, bells: this.#bells };
-    this.#threads = this.#bells.map((_, worker) => this.#createThread({ ...settings, worker }));
+    this.#threads = this.#epolls.map((epoll, worker) => this.#createThread({ ...settings, worker, epoll }));
     if (!this.#moves) for (const { channel } of this.#channels) this.#control.want(channel, channel);
     for (const thread of this.#moves ? this.#threads.slice(0, 1) : this.#threads) thread.start();
   }
@@ -135,6 +145,13 @@ export class Workers {
     for (const bell of this.#bells) signalEvent(bell);
     await Promise.all(this.#threads.map(({ ended }) => ended));
     for (const journal of this.journals) journal.closeDescriptors();
-    for (const bell of this.#bells) closeDescriptor(bell);
+    for (const descriptor of [...this.#bells, ...this.#epolls]) closeDescriptor(descriptor);
   }
+}
+
+/** Watches a bell. */
+export function createEpollOf(bell: number): number {
+  const epoll = check(createEpoll(), 'epoll_create1');
+  check(addToEpoll(epoll, bell, EPOLLIN), 'epoll_ctl');
+  return epoll;
 }

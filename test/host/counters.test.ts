@@ -101,7 +101,7 @@ test('a registry of prom-client shows every enclave until it ends', async () => 
   assert.ok(at(`sgxio_call_duration_seconds_bucket{${labels},side="host",le="+Inf"}`));
   assert.ok(at(`sgxio_exits_total{${labels}}`));
   assert.ok(at(`sgxio_calls_total{enclave="counted",pid="${second.pid}"`));
-  assert.equal((await registry.getMetricsAsJSON()).length, 12);
+  assert.equal((await registry.getMetricsAsJSON()).length, 13);
   registry.resetMetrics();
   await first.stop();
   await second.stop();

@@ -5,6 +5,7 @@ import { spinnersBuffer } from '../../src/host/spinners.ts';
 import { createUringMemory } from '../../src/host/uring-calls.ts';
 import { WorkerControl } from '../../src/host/worker-control.ts';
 import type { WorkerData } from '../../src/host/worker-main.ts';
+import { createEpollOf } from '../../src/host/workers.ts';
 import { closeDescriptor, createEvent, signalEvent } from '../../src/linux/events.ts';
 import { check } from '../../src/linux/ffi.ts';
 
@@ -15,6 +16,7 @@ export class LoneWorker {
   readonly #thread: Worker;
   readonly #control = new WorkerControl(1);
   readonly #bell: number = check(createEvent(), 'eventfd');
+  readonly #epoll: number = createEpollOf(this.#bell);
   readonly #hostBell: number;
   readonly #ended: Promise<unknown>;
 
@@ -27,6 +29,7 @@ export class LoneWorker {
       channels: [{ channel: 0, hostBell, enclaveBell, journal, uringMemory: createUringMemory() }],
       control: this.#control.buffer,
       bells: [this.#bell],
+      epoll: this.#epoll,
       spinners: spinnersBuffer(),
       spinnerSlot: 0,
       grants,
@@ -58,6 +61,6 @@ export class LoneWorker {
   async #close(): Promise<void> {
     this.#thread.ref();
     await this.#ended;
-    closeDescriptor(this.#bell);
+    for (const descriptor of [this.#bell, this.#epoll]) closeDescriptor(descriptor);
   }
 }
