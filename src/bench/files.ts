@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { Enclave } from '../host/enclave.ts';
 import { buildImage } from '../image/build.ts';
 import { atOnce, inSequence, oneAtATime } from './files-node.ts';
+import { HandOver } from './hand-over.ts';
 import { median } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 import { TestFile } from './test-file.ts';
@@ -44,7 +45,8 @@ const workloads: readonly Workload[] = [
 
 interface Contender {
   readonly name: string;
-  readonly uncachedOnly?: boolean;
+  /** The workloads that it takes part in; all unless told. */
+  takesPart?(workload: Workload): boolean;
   /** Milliseconds for all reads of a workload. */
   sample(workload: Workload): Promise<number>;
 }
@@ -60,9 +62,9 @@ export async function filesSuite(onProgress: OnProgress): Promise<SuiteResult> {
   await using exitless = await Enclave.create(image, { directories });
   await using pool = await Enclave.create(image, { directories, engine: 'direct' });
   await using direct = await Enclave.create(image, { directories, strategy: 'direct' });
-  const launched = (name: string, enclave: Enclave, uncachedOnly = false): Contender => ({
+  const handOver = new HandOver(PAGE);
+  const launched = (name: string, enclave: Enclave): Contender => ({
     name,
-    uncachedOnly,
     sample: async ({ what, readBytes, reads, depth }) =>
       (await enclave.launch(what, `${MOUNT}/${file.name}`, FILE_BYTES, readBytes, reads, depth)) as number,
   });
@@ -74,13 +76,19 @@ export async function filesSuite(onProgress: OnProgress): Promise<SuiteResult> {
     },
     launched('direct', direct),
     launched('exitless', exitless),
-    launched('exitless, engine direct', pool, true),
+    { ...launched('exitless, engine direct', pool), takesPart: ({ uncached }) => uncached },
+    {
+      name: 'hand-over of the bytes alone',
+      takesPart: ({ depth, uncached, readBytes }) => depth === 1 && !uncached && readBytes === PAGE,
+      sample: async ({ reads }) => handOver.sample(reads),
+    },
   ];
   const rows: Row[] = [];
   for (const workload of workloads) {
-    const entrants = contenders.filter(({ uncachedOnly }) => workload.uncached || uncachedOnly !== true);
+    const entrants = contenders.filter((contender) => contender.takesPart?.(workload) ?? true);
     rows.push(...(await measure(workload, entrants, file, onProgress)));
   }
+  await handOver.close();
   return { suite: 'files', rows };
 }
 
