@@ -14,8 +14,8 @@ import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts
 const MIB = 1_048_576;
 const SIZES: readonly number[] = [MIB, 8 * MIB];
 const LARGEST = 8 * MIB;
-const REPEATS = 15;
-const WARM_UP_ROUNDS = 1;
+const REPEATS = 50;
+const WARM_UP_ROUNDS = 2;
 const ROUNDS = 5;
 const BATCHES = 12;
 const BATCH_BYTES: number = 4 * MIB;

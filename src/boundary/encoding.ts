@@ -1,5 +1,5 @@
 import { types } from 'node:util';
-import { encodeInto, Token, Tokenizer, Type } from 'cborg';
+import { type Token, Tokenizer, Type } from 'cborg';
 import { EncodingError } from '../errors.ts';
 import { ENCODING_BIGINT_MAX, ENCODING_DEPTH_MAX } from '../limits.ts';
 
@@ -11,8 +11,9 @@ import { ENCODING_BIGINT_MAX, ENCODING_DEPTH_MAX } from '../limits.ts';
  * - A `Uint8Array` is a byte string; other typed arrays are tagged, little-endian.
  * - Objects are maps with text keys, in their own order. Keys that reach prototypes are refused.
  *
- * Nothing is lost in silence: what does not come back as it was is refused. Tokens are cborg's; which tokens
- * make a value, and how deep and how many, is decided here.
+ * Nothing is lost in silence: what does not come back as it was is refused. What comes from the other side is taken
+ * apart by cborg; which of its tokens make a value, and how deep and how many, is decided here. Writing needs no
+ * more than the heads of items, and every launch pays for it, so it is done here.
  */
 export type Value =
   | null
@@ -59,25 +60,45 @@ const TYPED_ARRAY_BY_TAG = new Map(TYPED_ARRAYS);
 const TAG_BY_NAME: ReadonlyMap<string, number> = new Map(TYPED_ARRAYS.map(([tag, { name }]) => [name, tag]));
 const BIGNUM_TAG = 2;
 const NEGATIVE_BIGNUM_TAG = 3;
+/** Major types of RFC 8949, 3.1, as the high bits of an item's first byte. */
+const Major = {
+  unsigned: 0x00,
+  negative: 0x20,
+  bytes: 0x40,
+  text: 0x60,
+  array: 0x80,
+  map: 0xa0,
+  tag: 0xc0,
+} as const;
+const SimpleByte = { false: 0xf4, true: 0xf5, null: 0xf6, undefined: 0xf7, float: 0xfb } as const;
 const FLOAT_BYTES = 9;
 const NAN_HIGH_WORD = 0x7ff8_0000;
 const FORBIDDEN_KEYS: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
 const KEY_SHOWN_CHARACTERS = 32;
+/** Text up to here is quicker to go through than to hand over to Node. */
+const SHORT_TEXT_BYTES = 31;
 
 /**
  * Encodes a value into at most `maximumBytes`. `name` is what the value is called in errors:
  * `arguments[1].user.name: a function cannot cross the boundary`.
  */
 export function encode(value: unknown, name: string, maximumBytes: number): Uint8Array<ArrayBuffer> {
-  const encoder = new Encoder(name, maximumBytes);
+  const room = spare !== undefined && spare.bytes.length >= maximumBytes ? spare : createRoom(maximumBytes);
+  spare = undefined;
+  const encoder = new Encoder(name, maximumBytes, room);
   encoder.take(value);
-  return encoder.write();
+  spare = room;
+  return encoder.encoded();
 }
 
 /** Decodes what `encode` made. All else is an `EncodingError`, in time that grows with the bytes alone. */
 export function decode(bytes: Uint8Array<ArrayBuffer>, name: string, maximumBytes: number): Value {
   if (bytes.length > maximumBytes) throw new EncodingError(`${name}: ${describeSize(maximumBytes)}`);
-  return new Decoder(bytes, name).decode();
+  // What a `Buffer` calls a slice is no copy.
+  const plain = Buffer.isBuffer(bytes)
+    ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    : bytes;
+  return new Decoder(plain, name).decode();
 }
 
 /** Where in a value the work is, to be written out only when it fails. */
@@ -106,30 +127,43 @@ class Path {
   }
 }
 
-/** Turns a value into tokens and counts their bytes, so that a value that is too large stops early. */
+/** Where an encoder writes. */
+interface Room {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly view: DataView;
+  readonly text: Buffer;
+}
+
+function createRoom(bytes: number): Room {
+  const buffer = new ArrayBuffer(bytes);
+  return { bytes: new Uint8Array(buffer), view: new DataView(buffer), text: Buffer.from(buffer) };
+}
+
+/** For the next encoder; there is none while one is at work, as a getter of its value may encode another. */
+let spare: Room | undefined;
+
+/** Writes a value and counts its bytes, so that a value that is too large stops early. */
 class Encoder {
   readonly #path: Path;
   readonly #maximumBytes: number;
-  readonly #tokens: Token[] = [];
+  readonly #room: Room;
   readonly #ancestors: object[] = [];
   #bytes = 0;
 
-  constructor(name: string, maximumBytes: number) {
+  constructor(name: string, maximumBytes: number, room: Room) {
     this.#path = new Path(name);
     this.#maximumBytes = maximumBytes;
+    this.#room = room;
   }
 
-  /** cborg writes the tokens that a type encoder returns; one for `null` is given all of them at once. */
-  write(): Uint8Array<ArrayBuffer> {
-    const bytes = new Uint8Array(this.#bytes);
-    encodeInto(null, bytes, { float64: true, typeEncoders: { null: () => this.#tokens } });
-    return bytes;
+  encoded(): Uint8Array<ArrayBuffer> {
+    return this.#room.bytes.slice(0, this.#bytes);
   }
 
   take(value: unknown): void {
-    if (value === undefined) this.#push(Type.undefined, value, 1);
-    else if (value === null) this.#push(Type.null, value, 1);
-    else if (typeof value === 'boolean') this.#push(value ? Type.true : Type.false, value, 1);
+    if (value === undefined) this.#writeByte(SimpleByte.undefined);
+    else if (value === null) this.#writeByte(SimpleByte.null);
+    else if (typeof value === 'boolean') this.#writeByte(value ? SimpleByte.true : SimpleByte.false);
     else if (typeof value === 'number') this.#takeNumber(value);
     else if (typeof value === 'bigint') this.#takeBigint(value);
     else if (typeof value === 'string') this.#takeString(value);
@@ -139,9 +173,15 @@ class Encoder {
   }
 
   #takeNumber(value: number): void {
-    if (!isInteger(value)) this.#push(Type.float, Number.isNaN(value) ? Number.NaN : value, FLOAT_BYTES);
-    else if (value >= 0) this.#push(Type.uint, value, headBytes(value));
-    else this.#push(Type.negint, value, headBytes(-1 - value));
+    if (!isInteger(value)) this.#writeFloat(value);
+    else if (value >= 0) this.#writeHead(Major.unsigned, value);
+    else this.#writeHead(Major.negative, -1 - value);
+  }
+
+  #writeFloat(value: number): void {
+    const at = this.#claim(FLOAT_BYTES);
+    this.#room.bytes[at] = SimpleByte.float;
+    this.#room.view.setFloat64(at + 1, Number.isNaN(value) ? Number.NaN : value);
   }
 
   #takeBigint(value: bigint): void {
@@ -153,14 +193,35 @@ class Encoder {
     if (bytes.length > ENCODING_BIGINT_MAX) {
       throw this.#path.error(`a bigint of more than ${ENCODING_BIGINT_MAX} bytes cannot cross the boundary`);
     }
-    this.#push(Type.tag, value < 0n ? NEGATIVE_BIGNUM_TAG : BIGNUM_TAG, 1);
-    this.#pushBytes(bytes);
+    this.#writeHead(Major.tag, value < 0n ? NEGATIVE_BIGNUM_TAG : BIGNUM_TAG);
+    this.#writeBytes(bytes);
   }
 
   #takeString(value: string): void {
+    if (value.length <= SHORT_TEXT_BYTES && this.#takeAscii(value)) return;
     if (!value.isWellFormed()) throw this.#path.error('a string with half a surrogate pair has no encoding');
     const length = Buffer.byteLength(value);
-    this.#push(Type.string, value, headBytes(length) + length);
+    this.#writeHead(Major.text, length);
+    const at = this.#claim(length);
+    this.#room.text.write(value, at);
+  }
+
+  /** Most keys and names, quicker than Node's encoders; false when it was not ASCII, and nothing is written. */
+  #takeAscii(text: string): boolean {
+    const { length } = text;
+    const start = this.#bytes;
+    this.#writeHead(Major.text, length);
+    const at = this.#claim(length);
+    const { bytes } = this.#room;
+    for (let index = 0; index < length; index++) {
+      const character = text.charCodeAt(index);
+      if (character > 0x7f) {
+        this.#bytes = start;
+        return false;
+      }
+      bytes[at + index] = character;
+    }
+    return true;
   }
 
   #takeObject(value: object): void {
@@ -182,7 +243,7 @@ class Encoder {
 
   #takeArray(array: readonly unknown[]): void {
     const { length } = array;
-    this.#push(Type.array, length, headBytes(length));
+    this.#writeHead(Major.array, length);
     this.#checkRoom(length);
     for (let index = 0; index < length; index += 1) {
       this.#path.enter(index);
@@ -199,7 +260,7 @@ class Encoder {
       throw this.#path.error('a key that is a symbol cannot cross the boundary');
     }
     const keys = Object.keys(record);
-    this.#push(Type.map, keys.length, headBytes(keys.length));
+    this.#writeHead(Major.map, keys.length);
     for (const key of keys) {
       this.#path.enter(key);
       if (FORBIDDEN_KEYS.has(key)) throw this.#path.error(describeForbiddenKey(key));
@@ -218,18 +279,43 @@ class Encoder {
     if (types.isSharedArrayBuffer(view.buffer)) {
       throw this.#path.error(`a ${name} over shared memory cannot cross the boundary: pass a copy`);
     }
-    if (tag !== undefined) this.#push(Type.tag, tag, headBytes(tag));
-    this.#pushBytes(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
+    if (tag !== undefined) this.#writeHead(Major.tag, tag);
+    this.#writeBytes(new Uint8Array(view.buffer, view.byteOffset, view.byteLength));
   }
 
-  #pushBytes(bytes: Uint8Array): void {
-    this.#push(Type.bytes, bytes, headBytes(bytes.length) + bytes.length);
+  #writeBytes(bytes: Uint8Array): void {
+    this.#writeHead(Major.bytes, bytes.length);
+    const at = this.#claim(bytes.length);
+    this.#room.bytes.set(bytes, at);
   }
 
-  #push(type: Type, value: unknown, bytes: number): void {
+  /** The head of an item, in its shortest form. */
+  #writeHead(major: number, argument: number): void {
+    const length = headBytes(argument);
+    const at = this.#claim(length);
+    const { bytes, view } = this.#room;
+    if (length === 1) {
+      bytes[at] = major | argument;
+      return;
+    }
+    bytes[at] = major | (24 + Math.log2(length - 1));
+    if (length === 2) bytes[at + 1] = argument;
+    else if (length === 3) view.setUint16(at + 1, argument);
+    else if (length === 5) view.setUint32(at + 1, argument);
+    else view.setBigUint64(at + 1, BigInt(argument));
+  }
+
+  #writeByte(byte: number): void {
+    const at = this.#claim(1);
+    this.#room.bytes[at] = byte;
+  }
+
+  /** Where the next so many bytes go. */
+  #claim(bytes: number): number {
     this.#checkRoom(bytes);
+    const at = this.#bytes;
     this.#bytes += bytes;
-    this.#tokens.push(new Token(type, value, bytes));
+    return at;
   }
 
   #checkRoom(bytes: number): void {
@@ -237,24 +323,26 @@ class Encoder {
   }
 }
 
+const TOKENIZER_OPTIONS = {
+  strict: true,
+  allowIndefinite: false,
+  allowBigInt: true,
+  allowUndefined: true,
+  retainStringBytes: true,
+} as const;
+/** Text is decoded here, because cborg replaces what is no UTF-8 and drops a byte order mark. */
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
 /** Builds a value from tokens. Every count is checked against the bytes that are left before it is used. */
 class Decoder {
   readonly #bytes: Uint8Array<ArrayBuffer>;
   readonly #path: Path;
   readonly #tokenizer: Tokenizer;
-  /** Text is decoded here, because cborg replaces what is no UTF-8 and drops a byte order mark. */
-  readonly #text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
   constructor(bytes: Uint8Array<ArrayBuffer>, name: string) {
-    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#bytes = bytes;
     this.#path = new Path(name);
-    this.#tokenizer = new Tokenizer(this.#bytes, {
-      strict: true,
-      allowIndefinite: false,
-      allowBigInt: true,
-      allowUndefined: true,
-      retainStringBytes: true,
-    });
+    this.#tokenizer = new Tokenizer(bytes, TOKENIZER_OPTIONS);
   }
 
   decode(): Value {
@@ -312,9 +400,11 @@ class Decoder {
   }
 
   #readText(token: Token): string {
-    if (token.byteValue === undefined) return '';
+    const bytes = token.byteValue;
+    if (bytes === undefined) return '';
+    if (bytes.length <= SHORT_TEXT_BYTES && isAscii(bytes)) return token.value;
     try {
-      return this.#text.decode(token.byteValue);
+      return utf8.decode(bytes);
     } catch (cause) {
       throw this.#path.error('a string that is not UTF-8', cause);
     }
@@ -390,6 +480,11 @@ function headBytes(argument: number): number {
   return argument < 2 ** 32 ? 5 : 9;
 }
 
+function isAscii(bytes: Uint8Array): boolean {
+  for (let index = 0; index < bytes.length; index++) if ((bytes[index] as number) > 0x7f) return false;
+  return true;
+}
+
 /** 0 or 1 for a plain object and 2 for a plain array, of whatever realm; more for an instance of a class. */
 function countPrototypes(value: object): number {
   let count = 0;
@@ -398,11 +493,14 @@ function countPrototypes(value: object): number {
   return count;
 }
 
+const typedArrayTag = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype),
+  Symbol.toStringTag,
+)?.get;
+
 /** The name of the kind of view that it is, whatever it says and whatever it was extended to. */
 function typedArrayName(view: ArrayBufferView): string {
-  const prototype = Object.getPrototypeOf(Uint8Array.prototype);
-  const tag = Object.getOwnPropertyDescriptor(prototype, Symbol.toStringTag);
-  return tag?.get?.call(view) ?? 'DataView';
+  return typedArrayTag?.call(view) ?? 'DataView';
 }
 
 function describeClass(value: object): string {

@@ -9,6 +9,11 @@ const POLLS_WITHOUT_PAUSE = 128;
 const SPIN_MICROSECONDS_MAX = 50;
 const SPIN_MICROSECONDS_MIN = 4;
 /**
+ * How long both sides of a copy spin: the host until a part has surely been copied, the copy engine until the host
+ * has had time to ask for the next. To be woken takes longer than to copy a mebibyte.
+ */
+export const COPY_SPIN_MICROSECONDS = 150;
+/**
  * Waits of this average are worth spinning for. It is more than is ever spun, because a wait that was slept
  * through lasts as long as being woken takes, however soon its answer came: else who once slept would sleep on.
  */

@@ -1,7 +1,7 @@
 import { type Boot, BootDescriptor, bellsOf } from '../boundary/boot.ts';
 import { CONTROL, channelLayout, pinnedStart, ThreadState } from '../boundary/layout.ts';
 import { PollingLoop } from '../boundary/polling-loop.ts';
-import { WaitPolicy } from '../boundary/waiting.ts';
+import { COPY_SPIN_MICROSECONDS } from '../boundary/waiting.ts';
 import { drainEvent, yieldProcessor } from '../linux/events.ts';
 import type { SharedMapping } from '../linux/memory.ts';
 import { watchDescriptor } from '../linux/watch.ts';
@@ -23,7 +23,7 @@ export class CopyEngine {
     this.#channel = boot.channels;
     this.#copies = new Copies(boundary, pinnedStart(boot.channels), boot.pinnedBytes);
     const launches = new LaunchServer(boundary, channelLayout(this.#channel), BootDescriptor.outcomeBell);
-    const policy = new WaitPolicy(boot.strategy !== 'exit');
+    const spinMicroseconds = boot.strategy === 'exit' ? 0 : COPY_SPIN_MICROSECONDS;
     const { enclaveBell } = bellsOf(this.#channel);
     this.#launches = launches;
     this.#loop = new PollingLoop({
@@ -38,8 +38,8 @@ export class CopyEngine {
         drainEvent(enclaveBell);
       },
       rest: yieldProcessor,
-      spinMicroseconds: () => policy.spinMicroseconds,
-      record: (microseconds) => policy.record(microseconds),
+      spinMicroseconds: () => spinMicroseconds,
+      record: () => {},
       fail,
     });
     watchDescriptor(enclaveBell, () => this.#loop.wake());

@@ -16,9 +16,8 @@ import { type ChannelLayout, CONTROL } from '../boundary/layout.ts';
 import { CompletionWriter, Request, SubmissionReader } from '../boundary/ring.ts';
 import { AbortError, HostViolation } from '../errors.ts';
 import { LAUNCH_PAYLOAD_MAX, LAUNCHES_IN_FLIGHT_MAX, LAUNCHES_STARTED_MAX } from '../limits.ts';
-import { privateAddress } from '../linux/addresses.ts';
 import { signalEvent } from '../linux/events.ts';
-import { copyMemory, type SharedMapping } from '../linux/memory.ts';
+import type { SharedMapping } from '../linux/memory.ts';
 import { Graphs } from './graphs.ts';
 import { LaunchRejection } from './launchable.ts';
 import { TaskScope } from './tasks.ts';
@@ -46,7 +45,7 @@ interface Launch {
  * one that names a launch again, or one that is running, is a violation.
  */
 export class LaunchServer {
-  readonly #address: number;
+  readonly #bytes: Uint8Array<SharedArrayBuffer>;
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #layout: ChannelLayout;
   readonly #reader: SubmissionReader;
@@ -68,7 +67,7 @@ export class LaunchServer {
 
   /** `outcomeBell` is the descriptor that wakes the host's event loop. */
   constructor(boundary: SharedMapping, layout: ChannelLayout, outcomeBell: number) {
-    this.#address = boundary.address;
+    this.#bytes = new Uint8Array(boundary.buffer);
     this.#words = new Int32Array(boundary.buffer);
     this.#layout = layout;
     this.#reader = new SubmissionReader(launchRing(this.#words, layout));
@@ -154,15 +153,8 @@ export class LaunchServer {
     if (generationOf(id) !== nextGeneration(this.#generations[slot] as number))
       throw new HostViolation(`launch ${id} is not the next of its slot`);
     this.#generations[slot] = generationOf(id);
-    let argumentBytes: Uint8Array<ArrayBuffer> = NOTHING;
-    if (length > 0) {
-      argumentBytes = new Uint8Array(length);
-      copyMemory(
-        privateAddress(argumentBytes),
-        this.#address + launchRoom(this.#layout, slot, length),
-        length,
-      );
-    }
+    const room = launchRoom(this.#layout, slot, length);
+    const argumentBytes = length > 0 ? this.#bytes.slice(room, room + length) : NOTHING;
     const launch: Launch = { id, launched, argumentBytes, scope: new TaskScope(), started: false };
     this.#launches[slot] = launch;
     queue.add(launch);
@@ -228,8 +220,7 @@ export class LaunchServer {
       throw new HostViolation('the host takes no outcomes though it launches more');
     const slot = slotOf(id);
     const { length } = outcome;
-    if (length > 0)
-      copyMemory(this.#address + outcomeRoom(this.#layout, slot, length), privateAddress(outcome), length);
+    if (length > 0) this.#bytes.set(outcome, outcomeRoom(this.#layout, slot, length));
     this.#launches[slot] = undefined;
     this.#writer.write(id, status, length, 0);
     const parked = Atomics.load(this.#words, CONTROL.outcomesParked >> 2);

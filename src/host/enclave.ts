@@ -302,7 +302,8 @@ export class Enclave<Program extends object = UntypedProgram> {
   #threadFailure(thread: number): EnclaveError {
     const { failureText, failureBytes } = channelLayout(thread);
     const { message } = this.#readFailure(failureText, failureBytes);
-    return new EnclaveError('SGXIO_THREAD_FAILED', `thread ${thread} of the enclave has died: ${message}`);
+    const which = thread === this.threads ? 'the copy engine' : `thread ${thread}`;
+    return new EnclaveError('SGXIO_THREAD_FAILED', `${which} of the enclave has died: ${message}`);
   }
 
   #readFailure(text: number, bytes: number): { code: string; message: string } {

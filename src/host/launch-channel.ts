@@ -169,12 +169,8 @@ export class LaunchChannel {
     const launch = this.#launches[slot];
     if (launch === undefined || launch.id !== id) throw new RangeError(`launch ${id} is not in flight`);
     if (length < 0 || length > LAUNCH_PAYLOAD_MAX) throw new RangeError(`an outcome of ${length} bytes`);
-    let bytes: Uint8Array<ArrayBuffer> | undefined;
-    if (length > 0) {
-      const start = outcomeRoom(this.#layout, slot, length);
-      bytes = new Uint8Array(length);
-      bytes.set(this.#bytes.subarray(start, start + length));
-    }
+    const room = outcomeRoom(this.#layout, slot, length);
+    const bytes = length > 0 ? this.#bytes.slice(room, room + length) : undefined;
     this.#launches[slot] = undefined;
     this.#free.push(slot);
     settle(launch.settler, status, bytes);

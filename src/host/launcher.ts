@@ -2,7 +2,7 @@ import { encode } from '../boundary/encoding.ts';
 import { LaunchKind, Priority } from '../boundary/launch.ts';
 import { CONTROL } from '../boundary/layout.ts';
 import { PollingLoop } from '../boundary/polling-loop.ts';
-import { WaitPolicy } from '../boundary/waiting.ts';
+import { COPY_SPIN_MICROSECONDS, WaitPolicy } from '../boundary/waiting.ts';
 import { AbortError, EnclaveError, InvalidArgumentError, SgxioError, TimeoutError } from '../errors.ts';
 import { LAUNCH_PAYLOAD_MAX, LAUNCHES_QUEUED_MAX } from '../limits.ts';
 import { drainEvent, EPOLLIN, pollDescriptor, yieldProcessor } from '../linux/events.ts';
@@ -71,7 +71,7 @@ export class Launcher {
       park: () => this.#park(),
       unpark: () => this.#unpark(),
       rest: yieldProcessor,
-      spinMicroseconds: () => this.#policy.spinMicroseconds,
+      spinMicroseconds: () => (this.#isCopying ? COPY_SPIN_MICROSECONDS : this.#policy.spinMicroseconds),
       record: (microseconds) => this.#policy.record(microseconds),
       fail: (error) => this.fail(misbehaved(error)),
     });
@@ -94,6 +94,11 @@ export class Launcher {
   /** Launches that were accepted and not yet answered. */
   get pending(): number {
     return this.#count((channel) => channel.inFlight + channel.queued);
+  }
+
+  /** Whether the copy engine, whose channel is the last, is at work. */
+  get #isCopying(): boolean {
+    return this.#channels.slice(this.#threads).some((channel) => channel.inFlight > 0);
   }
 
   get #queued(): number {

@@ -1,5 +1,5 @@
 import { LaunchKind, launchRing, launchRoom } from '../../src/boundary/launch.ts';
-import { channelLayout, SUBMISSION_BYTES } from '../../src/boundary/layout.ts';
+import { type ChannelLayout, channelLayout, SUBMISSION_BYTES } from '../../src/boundary/layout.ts';
 import { SubmissionWord } from '../../src/boundary/ring.ts';
 import type { ServiceFactory } from '../../src/index.ts';
 import { LAUNCH_PAYLOAD_MAX } from '../../src/limits.ts';
@@ -12,12 +12,12 @@ type Changes = Partial<Record<keyof typeof SubmissionWord, number>>;
 
 const layout = channelLayout(0);
 /** Of slots that no launch of the tests has come to, and of the first. */
-const FRESH_ID = (1 << 8) | 200;
+export const FRESH_ID: number = (1 << 8) | 200;
 const FIRST_ID = 1 << 8;
 
 /** Submits one more launch behind those that are there: the last one again, but for the changes. */
-function submit(words: Words, changes: Changes): void {
-  const { entries, size } = launchRing(words, layout);
+export function submit(words: Words, changes: Changes, channel: ChannelLayout = layout): void {
+  const { entries, size } = launchRing(words, channel);
   const entryAt = (position: number): number => (entries + (position % size) * SUBMISSION_BYTES) >> 2;
   let position = 0;
   while (words[entryAt(position)] === position + 1) position++;
