@@ -8,6 +8,8 @@ import { type ManifestInput, parseManifest } from './manifest.ts';
 
 /** The name by which a program asks for the services of its enclave. */
 const ENCLAVE_MODULE = 'sgxio/enclave';
+/** Where a program is told that it lies: packages ask before they use what they were handed. */
+const PROGRAM_URL = '"file:///program"';
 /** Where this package keeps that module, compiled and as source, without the ending. */
 const ENCLAVE_PATHS = [
   join(import.meta.dirname, '../enclave'),
@@ -16,7 +18,7 @@ const ENCLAVE_PATHS = [
 
 /**
  * Bundles a program and everything that it imports into one image. The entry is a TypeScript or JavaScript
- * module; the functions that it exports can be launched.
+ * module; the functions that it exports can be launched. A `.wasm` file that is imported is its bytes.
  *
  * The same sources and their package.json give the same measurement on any machine and in any folder: other
  * settings (tsconfig.json, NODE_PATH, NODE_ENV) are not read, and no path is left in the code.
@@ -52,7 +54,8 @@ async function bundle(path: string): Promise<Bundle> {
       legalComments: 'none',
       // `import()` becomes `require`, which says what a program may not load.
       supported: { 'dynamic-import': false },
-      define: { 'process.env.NODE_ENV': '"production"' },
+      define: { 'process.env.NODE_ENV': '"production"', 'import.meta.url': PROGRAM_URL },
+      loader: { '.wasm': 'binary' },
       tsconfigRaw: { compilerOptions: { target: 'es2022', useDefineForClassFields: true } },
       nodePaths: [],
       logLevel: 'silent',

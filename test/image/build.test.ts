@@ -95,6 +95,24 @@ test("this package's own entry stands for the services too", async () => {
   assert.equal(exports['net'], 'sgxio/enclave net');
 });
 
+test('a module of WebAssembly is its bytes, and a package that asks where it lies learns nothing', async () => {
+  const main = join(
+    makeProgram('wasm', {
+      'main.ts': `
+        import bytes from 'dependency/module.wasm';
+        import { place } from 'dependency/place.mjs';
+        export const magic = () => [bytes instanceof Uint8Array, ...bytes];
+        export { place };`,
+      'node_modules/dependency/module.wasm': '\0asm\u0001\0\0\0',
+      'node_modules/dependency/place.mjs': `export const place = new URL('module.wasm', import.meta.url).href;`,
+    }),
+    'main.ts',
+  );
+  const { exports } = evaluate(new TextDecoder().decode((await buildImage(main, { name: 'wasm' })).code));
+  assert.deepEqual(exports['magic']!(), [true, 0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]);
+  assert.equal(exports['place'], 'file:///module.wasm');
+});
+
 const wrong: [what: string, source: string, message: RegExp][] = [
   [
     'a syntax error',
@@ -105,7 +123,11 @@ const wrong: [what: string, source: string, message: RegExp][] = [
   ['a missing package', `import 'no-such-package';`, /main\.ts:1:8: Could not resolve "no-such-package"/],
   ['the entry of the host', `import { Enclave } from 'sgxio'; Enclave;`, /import 'sgxio\/enclave'/],
   ['top-level await', 'await 1; export {};', /main\.ts:1:1: Top-level await/],
-  ['import.meta', 'export const url = import.meta.url;', /main\.ts:1:20: "import\.meta" is not available/],
+  [
+    'import.meta but for the place of the program',
+    'export const folder = import.meta.dirname;',
+    /main\.ts:1:23: "import\.meta" is not available/,
+  ],
   ['a native module', `import './a.node';`, /No loader is configured for "\.node" files/],
 ];
 
