@@ -5,6 +5,7 @@ import type { ProtectedMount } from '../../../src/enclave/protected/mount.ts';
 import { SystemError } from '../../../src/errors.ts';
 import {
   BLOCK,
+  crashed,
   createMount,
   HostFile,
   openMount,
@@ -14,33 +15,6 @@ import {
   snapshot,
   writeFile,
 } from './support.ts';
-
-/** What the store has after a crash: what came before the last sync, and of the rest what chance let through. */
-function crashed(steps: readonly Step[], chance: (limit: number) => number): HostFile {
-  const file = new HostFile();
-  const synced = steps.lastIndexOf('sync');
-  const rest: Exclude<Step, 'sync'>[] = [];
-  for (const [index, step] of steps.entries()) {
-    if (step === 'sync') continue;
-    if (index < synced) file.put(step.position, step.bytes);
-    else rest.push(step);
-  }
-  // Between two syncs the host may write in any order, and of each write some sectors only.
-  for (const { position, bytes } of shuffled(rest, chance)) {
-    if (chance(2) === 0) continue;
-    for (let at = 0; at < bytes.length; at += 512) {
-      if (chance(8) !== 0) file.put(position + at, bytes.subarray(at, at + 512));
-    }
-  }
-  return file;
-}
-
-function shuffled<Item>(items: readonly Item[], chance: (limit: number) => number): Item[] {
-  const left = [...items];
-  const order: Item[] = [];
-  while (left.length > 0) order.push(...left.splice(chance(left.length), 1));
-  return order;
-}
 
 /** Changes that touch every kind of block, each followed by a sync. */
 const WORKLOAD: readonly ((mount: ProtectedMount) => void)[] = [

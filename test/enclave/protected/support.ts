@@ -178,3 +178,30 @@ export function seededRandom(seed: number): (limit: number) => number {
     return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * limit);
   };
 }
+
+/** What the store has after a crash: what came before the last sync, and of the rest what chance let through. */
+export function crashed(steps: readonly Step[], chance: (limit: number) => number): HostFile {
+  const file = new HostFile();
+  const synced = steps.lastIndexOf('sync');
+  const rest: Exclude<Step, 'sync'>[] = [];
+  for (const [index, step] of steps.entries()) {
+    if (step === 'sync') continue;
+    if (index < synced) file.put(step.position, step.bytes);
+    else rest.push(step);
+  }
+  // Between two syncs the host may write in any order, and of each write some sectors only.
+  for (const { position, bytes } of shuffled(rest, chance)) {
+    if (chance(2) === 0) continue;
+    for (let at = 0; at < bytes.length; at += 512) {
+      if (chance(8) !== 0) file.put(position + at, bytes.subarray(at, at + 512));
+    }
+  }
+  return file;
+}
+
+function shuffled<Item>(items: readonly Item[], chance: (limit: number) => number): Item[] {
+  const left = [...items];
+  const order: Item[] = [];
+  while (left.length > 0) order.push(...left.splice(chance(left.length), 1));
+  return order;
+}
