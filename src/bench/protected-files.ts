@@ -9,8 +9,10 @@ import { Enclave } from '../host/enclave.ts';
 import { buildImage } from '../image/build.ts';
 import { addressOf } from '../linux/ffi.ts';
 import { createAesGcm } from '../linux/openssl.ts';
+import { type Gocryptfs, mountGocryptfs } from './gocryptfs.ts';
 import { nodeFiles } from './protected-files-node.ts';
 import type * as program from './protected-files-program.ts';
+import { sqliteRow } from './sqlite.ts';
 import { median } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 
@@ -45,16 +47,20 @@ interface Measure {
   arguments(folder: string): unknown[];
 }
 
-/** The contenders: the same operations on files of the host, on its files through an enclave, and on protected ones. */
+/**
+ * The contenders: the same operations on files of the host, on its files through an enclave, on protected ones, and on
+ * those of an encrypted file system outside of an enclave, where one is installed.
+ */
 interface Contender {
-  readonly name: 'node_fs' | 'plain' | 'protected';
+  readonly name: 'node_fs' | 'plain' | 'protected' | 'gocryptfs';
   /** Milliseconds that a call takes. */
   run(measure: Measure): Promise<number>;
 }
 
 /**
  * Protected files in an enclave, beside the plain service of the same enclave and `node:fs`, each operation in turns;
- * files of the host come from the kernel's page cache. `sealed_mib_per_second` is what AES-256-GCM alone does.
+ * files of the host come from the kernel's page cache. With gocryptfs, where it is installed, which decrypts what an
+ * opened file is read from for the first time. `sealed_mib_per_second` is what AES-256-GCM alone does.
  */
 export async function protectedFilesSuite(
   { folder = tmpdir(), megabytes, rounds }: ProtectedFilesOptions,
@@ -62,13 +68,11 @@ export async function protectedFilesSuite(
 ): Promise<SuiteResult> {
   const root = mkdtempSync(join(folder, 'sgxio-bench-'));
   try {
-    await using enclave = await startEnclave(root);
-    const contenders = contendersOf(root, enclave);
-    const rows: Row[] = [];
-    for (const measure of measuresOf(megabytes * MIB)) {
-      onProgress(Object.values(measure.row).join(' '));
-      rows.push(await measureRow(measure, contenders, rounds));
-    }
+    const secret = randomFillSync(new Uint8Array(32));
+    prepareFolders(root, secret);
+    const rows = await fileRows(root, secret, { megabytes, rounds }, onProgress);
+    onProgress('sqlite');
+    rows.push(await sqliteRow({ root, secret, cacheBytes: CACHE_BYTES, rounds }));
     rows.push({ what: 'cipher', sealed_mib_per_second: cipherBandwidth(rounds) });
     return { suite: 'protected-files', rows };
   } finally {
@@ -76,10 +80,35 @@ export async function protectedFilesSuite(
   }
 }
 
-async function startEnclave(root: string): Promise<Enclave<Program>> {
-  const secret = randomFillSync(new Uint8Array(32));
+async function fileRows(
+  root: string,
+  secret: Uint8Array<ArrayBuffer>,
+  { megabytes, rounds }: ProtectedFilesOptions,
+  onProgress: OnProgress,
+): Promise<Row[]> {
+  await using enclave = await startEnclave(root, secret);
+  const gocryptfs = mountGocryptfs(root);
+  const mounted = 'folder' in gocryptfs ? gocryptfs : undefined;
+  try {
+    const contenders = contendersOf(root, enclave, mounted);
+    const rows: Row[] = [];
+    for (const measure of measuresOf(megabytes * MIB)) {
+      onProgress(Object.values(measure.row).join(' '));
+      rows.push(await measureRow(measure, contenders, rounds));
+    }
+    if ('reason' in gocryptfs) rows.push({ what: 'gocryptfs', left_out: gocryptfs.reason });
+    return rows;
+  } finally {
+    mounted?.[Symbol.dispose]();
+  }
+}
+
+function prepareFolders(root: string, secret: Uint8Array<ArrayBuffer>): void {
   for (const name of ['node_fs', 'plain', 'protected']) mkdirSync(join(root, name));
   initMount(join(root, 'protected'), deriveMountKey(secret, '/protected'));
+}
+
+async function startEnclave(root: string, secret: Uint8Array<ArrayBuffer>): Promise<Enclave<Program>> {
   const image = await buildImage(fileURLToPath(new URL('./protected-files-program.js', import.meta.url)), {
     name: 'bench-protected-files',
     privateMemoryBytes: CACHE_BYTES + MIB,
@@ -96,17 +125,23 @@ async function startEnclave(root: string): Promise<Enclave<Program>> {
   });
 }
 
-function contendersOf(root: string, enclave: Enclave<Program>): Contender[] {
+function contendersOf(
+  root: string,
+  enclave: Enclave<Program>,
+  gocryptfs: Gocryptfs | undefined,
+): Contender[] {
   const launch = async ({ call, arguments: of }: Measure, folder: string) =>
     (await (enclave as Enclave).launch(call, ...(of(folder) as never[]))) as number;
   const inNode = nodeFiles as unknown as Record<string, (...given: unknown[]) => number>;
+  const on = (name: Contender['name'], folder: string): Contender => ({
+    name,
+    run: async (measure) => inNode[measure.call]!(...measure.arguments(folder)),
+  });
   return [
-    {
-      name: 'node_fs',
-      run: async (measure) => inNode[measure.call]!(...measure.arguments(join(root, 'node_fs'))),
-    },
+    on('node_fs', join(root, 'node_fs')),
     { name: 'plain', run: (measure) => launch(measure, '/plain') },
     { name: 'protected', run: (measure) => launch(measure, '/protected') },
+    ...(gocryptfs === undefined ? [] : [on('gocryptfs', gocryptfs.folder)]),
   ];
 }
 
@@ -185,4 +220,4 @@ function cipherBandwidth(rounds: number): number {
 }
 
 /** How many steps {@link protectedFilesSuite} tells of. */
-export const PROTECTED_FILES_STEPS: number = measuresOf(MIB).length;
+export const PROTECTED_FILES_STEPS: number = measuresOf(MIB).length + 1;

@@ -75,7 +75,9 @@ Examples:
     });
   bench
     .command('protected-files')
-    .description('protected files in an enclave, beside its plain files and node:fs')
+    .description(
+      'protected files and SQLite in an enclave, beside plain files, node:fs, and gocryptfs if installed',
+    )
     .option('--json', 'print one JSON document')
     .option('--folder <folder>', 'where files are laid: on the disk to be measured')
     .option('--megabytes <number>', 'size of the file that is larger than the cache', parseCount, 64)
