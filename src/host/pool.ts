@@ -49,6 +49,7 @@ export class Pool implements BlockingCalls, Watched {
 
   start(executor: Executor, call: BlockingCall): void {
     executor.wait(call, call.timeout);
+    executor.retries(call, true);
     if (call.length > FILE_TRANSFER_MAX) call.finish(executor, -EINVAL, 0);
     else this.#put(executor, call);
   }
@@ -86,7 +87,7 @@ export class Pool implements BlockingCalls, Watched {
   #startThread(): void {
     this.#queue.countStart();
     const data: PoolThreadData = { memory: this.#queue.memory, bell: this.bell };
-    const thread = new Worker(new URL('./pool-main.js', import.meta.url), { workerData: data });
+    const thread = new Worker(new URL('./pool-main.js', import.meta.url), { workerData: data, execArgv: [] });
     thread.unref();
     thread.once('error', () => this.#withoutThread());
     thread.once('exit', () => this.#threads.delete(thread));

@@ -64,7 +64,8 @@ export class WorkerThread {
   #start(): void {
     const spinnerSlot = takeSpinnerSlot();
     const workerData: WorkerData = { ...this.#settings, spinners: spinnersBuffer(), spinnerSlot };
-    const thread = new Worker(new URL('./worker-main.js', import.meta.url), { workerData });
+    // What the host's own node was told to run, `--input-type` and `--eval` say, is none of a worker's.
+    const thread = new Worker(new URL('./worker-main.js', import.meta.url), { workerData, execArgv: [] });
     thread.unref();
     this.#thread = thread;
     let cause: unknown;

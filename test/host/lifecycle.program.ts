@@ -40,3 +40,8 @@ export function acceptBeside(port: number, limit: number): boolean {
   }
   return false;
 }
+
+export function countPings(count: number): number {
+  for (let index = 0; index < count; index++) ping();
+  return count;
+}

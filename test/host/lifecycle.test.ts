@@ -1,15 +1,17 @@
 // Runs alone: it counts the descriptors and the memory of this process.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import { existsSync, mkdtempSync, openSync, readdirSync, readFileSync, readSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { after, describe, test } from 'node:test';
+import { promisify } from 'node:util';
 import { strategies } from '../../src/boundary/boot.ts';
 import { encodeImage } from '../../src/image/image.ts';
-import { Enclave, EnclaveError, type Image } from '../../src/index.ts';
+import { Enclave, EnclaveError, type Image, writeImage } from '../../src/index.ts';
 import { buildProgram, withEnclave } from '../support/enclaves.ts';
 import { until } from '../support/until.ts';
 import { users } from '../support/users.ts';
@@ -175,6 +177,20 @@ test('a call that waits for a socket is answered beside any number of others', a
     assert.equal(await accepted, true);
     client.destroy();
   });
+});
+
+test('a host that node evaluates, of an option that no worker can take', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'evaluated-'));
+  after(() => rmSync(directory, { recursive: true }));
+  const path = join(directory, 'evaluated.sgxio');
+  await writeImage(path, image);
+  const host = `
+    import { Enclave, readImage } from ${JSON.stringify(new URL('../../src/index.js', import.meta.url).href)};
+    const enclave = await Enclave.create(await readImage(${JSON.stringify(path)}));
+    console.log(await enclave.launch('countPings', 10));
+    await enclave.stop();`;
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', host]);
+  assert.equal(stdout, '10\n');
 });
 
 test('a strategy that there is not', async () => {
