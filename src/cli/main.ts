@@ -9,11 +9,13 @@ import { addDoctor } from './doctor.ts';
 import { addFiles } from './files.ts';
 import { addInspect } from './inspect.ts';
 import { addRun } from './run.ts';
+import { addTrace } from './trace.ts';
 
 const COMMANDS: readonly ((program: Command) => void)[] = [
   addBuild,
   addInspect,
   addRun,
+  addTrace,
   addFiles,
   addBench,
   addDoctor,

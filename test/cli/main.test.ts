@@ -81,7 +81,7 @@ describe('build and inspect', () => {
   });
 
   test('help is given with examples, of all and of each command', () => {
-    for (const given of [[], ['build'], ['inspect'], ['doctor']]) {
+    for (const given of [[], ['build'], ['inspect'], ['run'], ['trace'], ['doctor']]) {
       const { status, stdout } = sgxio([...given, '--help']);
       assert.equal(status, 0);
       assert.match(stdout, /Examples?:\n {2}\$ sgxio /);

@@ -72,14 +72,24 @@ test('a worker that is faster than the writer goes on, and what is left out is c
   assert.deepEqual([last?.id, last?.result], [7, -5]);
 });
 
-test('sgxio run writes one', async () => {
+test('sgxio trace writes one, of a run that a worker serves', async () => {
   const image = join(folder, 'traced.sgxio');
   await writeImage(image, await program());
   const path = join(folder, 'run.json');
   const main = join(import.meta.dirname, '../../src/cli/main.js');
-  const given = ['run', image, '-f', 'pings', '50', '--trace', path];
-  const { status, stderr } = spawnSync(process.execPath, [main, ...given], { encoding: 'utf8' });
+  const sgxio = (...more: string[]) =>
+    spawnSync(process.execPath, [main, 'trace', image, '-f', 'pings', '50', ...more], { encoding: 'utf8' });
+  const { status, stderr } = sgxio('-o', path);
   assert.equal(status, 0, stderr);
   assert.match(stderr, /^sgxio: 50 calls in .*run\.json$/m);
+  assert.equal(eventsIn(path).length, 100);
+  for (const [mistake, message] of [
+    [['-o', join(folder, 'none/run.json')], /^sgxio: .*none\/run\.json cannot be written: ENOENT.*\n$/],
+    [['-o', path, '-s', 'direct'], /^sgxio: .*trace exitless or exit\n$/],
+  ] as const) {
+    const wrong = sgxio(...mistake);
+    assert.deepEqual([wrong.status, wrong.stdout], [2, '']);
+    assert.match(wrong.stderr, message);
+  }
   assert.equal(eventsIn(path).length, 100);
 });
