@@ -231,7 +231,7 @@ export class ChannelServer {
   }
 }
 
-/** Kinds that wait for a socket without having done anything, and of which the journal has all that they ask. */
+/** Kinds that wait for a socket or a stream without having done anything, and of which the journal has all that they ask. */
 const servedAgain: ReadonlySet<number> = new Set([
   CallKind.accept,
   CallKind.receive,
@@ -239,6 +239,8 @@ const servedAgain: ReadonlySet<number> = new Set([
   CallKind.receiveFrom,
   CallKind.sendTo,
   CallKind.poll,
+  CallKind.readStream,
+  CallKind.writeStream,
 ]);
 
 function isServedAgain({ kind, waits }: TakenCall): boolean {

@@ -23,7 +23,7 @@ export interface Resource {
   close(executor: Executor): number;
   /** See {@link ResourceType}; left out, it ends with its worker. */
   readonly type?: number;
-  /** What is closed with it. */
+  /** What another worker makes it again from; closed with it, but for a stream's. */
   readonly descriptor?: number;
 }
 
@@ -146,7 +146,7 @@ export class Executor {
     if (timeout >= 0) this.#deadlines.add(pending, timeout);
   }
 
-  /** Says that something is tried for a call that was kept, or, when that did nothing, that it waits again. */
+  /** Says that a call that was kept is made, or, when that did nothing, that it waits again. */
   retries(pending: Pending, tries: boolean): void {
     this.#journal?.setWaits(pending.id, !tries);
   }

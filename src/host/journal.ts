@@ -26,7 +26,16 @@ const Word = {
 } as const;
 
 /** What a handle stands for, where a successor can make it again from its descriptor. */
-export const ResourceType = { none: 0, other: 1, socket: 2, poller: 3, file: 4, datagram: 5 } as const;
+export const ResourceType = {
+  none: 0,
+  other: 1,
+  socket: 2,
+  poller: 3,
+  file: 4,
+  datagram: 5,
+  /** Its descriptor is the host's own and stays open. */
+  stream: 6,
+} as const;
 
 /** The words of one call, by slot. */
 const Field = {
@@ -254,9 +263,9 @@ export class Journal {
     for (const { descriptor } of this.inFlight()) {
       if (descriptor >= 0) closeDescriptor(descriptor);
     }
-    for (const { handle, descriptor } of this.handles()) {
+    for (const { handle, type, descriptor } of this.handles()) {
       this.close(handle);
-      if (descriptor >= 0) closeDescriptor(descriptor);
+      if (descriptor >= 0 && type !== ResourceType.stream) closeDescriptor(descriptor);
     }
     this.closeOwn();
     this.end();

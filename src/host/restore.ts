@@ -1,10 +1,13 @@
 import { closeDescriptor } from '../linux/events.ts';
+import { getSocketOption, localAddress, SO_ACCEPTCONN } from '../linux/sockets.ts';
 import { DatagramSocket } from './datagram.ts';
 import type { Executor, Resource } from './executor.ts';
 import { HostFile } from './files.ts';
 import { type Journal, ResourceType } from './journal.ts';
+import { address, pathOf } from './net.ts';
 import { Poller } from './poller.ts';
 import { Socket } from './socket.ts';
+import { Stream } from './streams.ts';
 
 /** Stands where something was that its worker's memory alone knew: calls on it fail with EBADF until it is closed. */
 class Lost implements Resource {
@@ -35,9 +38,11 @@ export function restoreHandles(executor: Executor, journal: Journal): void {
 function restore(type: number, descriptor: number, handles: ReadonlyMap<number, number>): Resource {
   switch (type) {
     case ResourceType.socket:
-      return new Socket(descriptor);
+      return new Socket(descriptor, isListening(descriptor) ? pathAt(descriptor) : undefined);
     case ResourceType.datagram:
-      return new DatagramSocket(descriptor);
+      return new DatagramSocket(descriptor, pathAt(descriptor));
+    case ResourceType.stream:
+      return new Stream(descriptor);
     case ResourceType.poller:
       return new Poller(descriptor, handles);
     case ResourceType.file:
@@ -45,4 +50,15 @@ function restore(type: number, descriptor: number, handles: ReadonlyMap<number, 
     default:
       return new Lost(descriptor);
   }
+}
+
+/** Connections have the path of the listener that they came through, which is not theirs to remove. */
+function isListening(descriptor: number): boolean {
+  return getSocketOption(descriptor, SO_ACCEPTCONN) === 1;
+}
+
+/** The path that binding this socket made. */
+function pathAt(descriptor: number): string | undefined {
+  const where = localAddress(descriptor, address) < 0 ? undefined : address.decode();
+  return where === undefined ? undefined : pathOf(where);
 }

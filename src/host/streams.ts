@@ -17,6 +17,7 @@ import { Structure } from '../linux/structure.ts';
 import { Blocking } from './blocking.ts';
 import { BlockingCall } from './blocking-call.ts';
 import type { Executor, Pending, Resource, Watched } from './executor.ts';
+import { ResourceType } from './journal.ts';
 
 const { EACCES, EAGAIN, EBADF, ECANCELED, EINVAL } = constants.errno;
 const names: readonly StreamName[] = ['stdin', 'stdout', 'stderr'];
@@ -32,14 +33,15 @@ interface PendingTransfer extends Pending {
  * A standard stream of the host's process. Others share it, so it is never made non-blocking: it is read and
  * written only when it is ready, and until then calls wait here.
  */
-class Stream implements Resource, Watched {
-  readonly #descriptor: number;
+export class Stream implements Resource, Watched {
+  readonly type: number = ResourceType.stream;
+  readonly descriptor: number;
   readonly #events: number;
   readonly isFile: boolean;
   readonly #queue: PendingTransfer[] = [];
 
   constructor(descriptor: number) {
-    this.#descriptor = descriptor;
+    this.descriptor = descriptor;
     this.#events = descriptor === 0 ? EPOLLIN : EPOLLOUT;
     const status = new Structure(FILE_STATUS_BYTES);
     statDescriptor(descriptor, status.address);
@@ -47,7 +49,7 @@ class Stream implements Resource, Watched {
   }
 
   get reads(): boolean {
-    return this.#descriptor === 0;
+    return this.descriptor === 0;
   }
 
   serve(executor: Executor, request: Request): void {
@@ -55,7 +57,7 @@ class Stream implements Resource, Watched {
     const { id, length, timeout } = request;
     if (this.isFile) {
       const operation = this.reads ? Blocking.read : Blocking.write;
-      const descriptor = this.#descriptor;
+      const { descriptor } = this;
       return executor.block(new BlockingCall(executor, request, { operation, descriptor }));
     }
     const result = this.#queue.length === 0 ? this.#try(address, length) : -EAGAIN;
@@ -63,23 +65,25 @@ class Stream implements Resource, Watched {
     const pending: PendingTransfer = { id, address, length, withdraw: () => this.#remove(executor, pending) };
     this.#queue.push(pending);
     if (this.#queue.length === 1) {
-      executor.watch(this.#descriptor, this);
-      addToEpoll(executor.epoll, this.#descriptor, this.#events);
+      executor.watch(this.descriptor, this);
+      addToEpoll(executor.epoll, this.descriptor, this.#events);
     }
     executor.wait(pending, timeout);
   }
 
   #try(address: number, length: number): number {
-    if (pollDescriptor(this.#descriptor, this.#events | EPOLLERR | EPOLLHUP, 0) === 0) return -EAGAIN;
+    if (pollDescriptor(this.descriptor, this.#events | EPOLLERR | EPOLLHUP, 0) === 0) return -EAGAIN;
     return this.reads
-      ? read(this.#descriptor, address, length)
-      : write(this.#descriptor, address, Math.min(length, WRITE_BYTES_MAX));
+      ? read(this.descriptor, address, length)
+      : write(this.descriptor, address, Math.min(length, WRITE_BYTES_MAX));
   }
 
   onEvents(executor: Executor): void {
     const pending = this.#queue[0];
-    const result = pending === undefined ? -EAGAIN : this.#try(pending.address, pending.length);
-    if (pending === undefined || result === -EAGAIN) return;
+    if (pending === undefined) return;
+    executor.retries(pending, true);
+    const result = this.#try(pending.address, pending.length);
+    if (result === -EAGAIN) return executor.retries(pending, false);
     this.#remove(executor, pending);
     executor.settle(pending, result);
   }
@@ -89,8 +93,8 @@ class Stream implements Resource, Watched {
     if (index < 0) return;
     this.#queue.splice(index, 1);
     if (this.#queue.length > 0) return;
-    deleteFromEpoll(executor.epoll, this.#descriptor);
-    executor.unwatch(this.#descriptor);
+    deleteFromEpoll(executor.epoll, this.descriptor);
+    executor.unwatch(this.descriptor);
   }
 
   /** The stream itself stays open: it is the host's. */

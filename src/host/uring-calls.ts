@@ -86,6 +86,7 @@ export class UringCalls implements BlockingCalls, Watched {
       this.#free.push(slot);
       return call.finish(executor, -ECANCELED, 0);
     }
+    executor.retries(call, true);
     this.#calls[slot] = call;
     this.#queue(call, slot);
     this.#queued++;

@@ -95,6 +95,8 @@ export const SO_SNDBUF: SocketOption = { level: SOL_SOCKET, name: 7 };
 export const SO_RCVBUF: SocketOption = { level: SOL_SOCKET, name: 8 };
 export const SO_KEEPALIVE: SocketOption = { level: SOL_SOCKET, name: 9 };
 export const SO_REUSEPORT: SocketOption = { level: SOL_SOCKET, name: 15 };
+/** 1 for a socket that listens; it cannot be set. */
+export const SO_ACCEPTCONN: SocketOption = { level: SOL_SOCKET, name: 30 };
 export const TCP_NODELAY: SocketOption = { level: IPPROTO_TCP, name: 1 };
 /** In seconds, as is TCP_KEEPINTVL. */
 export const TCP_KEEPIDLE: SocketOption = { level: IPPROTO_TCP, name: 4 };

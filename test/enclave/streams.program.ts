@@ -1,4 +1,4 @@
-import { streams } from '../../src/enclave.ts';
+import { pingAsync, streams } from '../../src/enclave.ts';
 
 /** Copies the input to the output, in capitals, and says how many bytes it was. */
 export async function capitals(asynchronous: boolean): Promise<number> {
@@ -41,4 +41,36 @@ export function refused(): string {
   } catch (error) {
     return (error as { code: string }).code;
   }
+}
+
+/** Reads while the worker dies again and again, and writes between: what each read brought, and each ping. */
+export async function outlive(rounds: number): Promise<string[]> {
+  using input = streams.stdin();
+  using output = streams.stdout();
+  const buffer = new Uint8Array(100);
+  const told: string[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const reading = input.readAsync(buffer);
+    told.push(
+      await pingAsync().then(
+        () => 'lived',
+        (error: { code: string }) => error.code,
+      ),
+    );
+    await output.writeAsync(new Uint8Array(Buffer.from(`${round}`)));
+    told.push(Buffer.from(buffer.subarray(0, await reading)).toString());
+  }
+  return told;
+}
+
+/** Prints a line after the other, each while the worker dies; how each went. */
+export async function printDying(rounds: number): Promise<string[]> {
+  using output = streams.stdout();
+  const told: string[] = [];
+  for (let round = 0; round < rounds; round++) {
+    const line = new Uint8Array(Buffer.from(`line ${round}\n`));
+    const [printed] = await Promise.allSettled([output.writeAsync(line), pingAsync()]);
+    told.push(printed.status === 'fulfilled' ? 'printed' : (printed.reason as { code: string }).code);
+  }
+  return told;
 }

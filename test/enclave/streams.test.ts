@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import process from 'node:process';
 import { text } from 'node:stream/consumers';
 import { describe, type TestContext, test } from 'node:test';
 import { STRATEGIES, temporaryDirectory } from '../support/service-enclaves.ts';
@@ -15,8 +16,13 @@ function host(
   t: TestContext,
   values: readonly string[],
   streams: Streams = ['pipe', 'pipe', 'pipe'],
+  env: NodeJS.ProcessEnv = {},
 ): ChildProcess {
-  const child = fork(CHILD, values, { stdio: [...streams, 'ipc'], execArgv: [] });
+  const child = fork(CHILD, values, {
+    stdio: [...streams, 'ipc'],
+    execArgv: [],
+    env: { ...process.env, ...env },
+  });
   t.after(() => child.kill('SIGKILL'));
   return child;
 }
@@ -77,3 +83,31 @@ for (const strategy of STRATEGIES) {
     });
   });
 }
+
+test('the streams, and a read that waits on one, outlive the worker that served them', async (t) => {
+  const DEATHS = JSON.stringify({ nothing: 1 });
+  const child = host(t, ['exitless', 'stdin,stdout', 'outlive', '3'], ['pipe', 'pipe', 'pipe'], { DEATHS });
+  child.stdout!.on('data', (round: Buffer) => child.stdin!.write(`after death ${round}`));
+  const told = await resultOf(child);
+  assert.deepEqual(
+    told,
+    [0, 1, 2].flatMap((round) => ['EIO', `after death ${round}`]),
+  );
+});
+
+test('what is printed to a file while workers die is there once where it was answered, and never twice', async (t) => {
+  const to = join(temporaryDirectory(t), 'to');
+  const output = openSync(to, 'w');
+  const DEATHS = JSON.stringify({ nothing: 1 });
+  const child = host(t, ['exitless', 'stdout', 'printDying', '4'], ['pipe', output, 'pipe'], { DEATHS });
+  closeSync(output);
+  const told = (await resultOf(child)) as string[];
+  const printed = readFileSync(to, 'utf8').split('\n');
+  for (const [round, outcome] of told.entries()) {
+    const count = printed.filter((line) => line === `line ${round}`).length;
+    assert.ok(
+      outcome === 'printed' ? count === 1 : outcome === 'EIO' && count <= 1,
+      `${round}: ${outcome}, ${count}`,
+    );
+  }
+});

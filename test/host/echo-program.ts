@@ -1,6 +1,7 @@
 import {
   CompletionQueue,
   type Connection,
+  type Endpoint,
   type Listener,
   listen,
   Operation,
@@ -27,7 +28,11 @@ let refused = 0;
 
 /** Echoes on every connection until it ends; says at which port. */
 export function serve(): number {
-  listener = listen({ host: '127.0.0.1', port: 0 });
+  return serveAt({ host: '127.0.0.1', port: 0 });
+}
+
+export function serveAt(endpoint: Endpoint): number {
+  listener = listen(endpoint);
   void acceptAll(listener);
   const address = listener.localAddress();
   return address.family === 'unix' ? 0 : address.port;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
-import { readdirSync, readlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
@@ -9,6 +9,7 @@ import type { Worker } from 'node:worker_threads';
 import { buildImage, Enclave, type Image } from '../../src/index.ts';
 import { WORKER_DEATHS_MAX } from '../../src/limits.ts';
 import { until } from '../support/conditions.ts';
+import { temporaryDirectory } from '../support/service-enclaves.ts';
 import type { Deaths } from './dying-services.ts';
 
 let image: Image;
@@ -117,6 +118,27 @@ test('a connection whose accept was not answered is closed, and the next is acce
   await until(() => enclave.stats().host.inFlight === 1);
   await until(() => openSockets() <= before);
   assert.ok(enclave.stats().workerDeaths > 0);
+});
+
+test('the path of a Unix listener goes with the listener, whichever worker closes it', async (t) => {
+  const path = join(temporaryDirectory(t), 'socket');
+  const listening = await buildImage(join(import.meta.dirname, 'echo-program.js'), {
+    name: 'mourned',
+    grants: { listen: [`unix:${path}`] },
+  });
+  await using enclave = await Enclave.create(listening, dying({ nothing: 1 }));
+  await enclave.launch('serveAt', { path });
+  const socket = connect(path);
+  await exchange(socket, 'before the death');
+  await enclave.launch('pingsAsync', 1, 1);
+  await exchange(socket, 'after it');
+  const closed = once(socket, 'close');
+  socket.end();
+  await closed;
+  assert.ok(existsSync(path), 'a connection that ends leaves the listener its path');
+  await exchange(connect(path).unref(), 'by the path');
+  await enclave.launch('endServing');
+  assert.ok(!existsSync(path));
 });
 
 test('a deadline outlives the worker too', async () => {
