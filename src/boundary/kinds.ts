@@ -163,7 +163,7 @@ export const callRules: Readonly<Record<CallKindName, CallRule>> = {
   setOption: {
     syscall: 'setsockopt',
     result: 'zero',
-    errors: [...SOCKET, 'ENOPROTOOPT', 'EPERM', 'EDOM'],
+    errors: [...SOCKET, 'ENOPROTOOPT', 'EOPNOTSUPP', 'EPERM', 'EDOM'],
     prompt: true,
   },
   address: { syscall: 'getsockname', result: 'length', errors: [...SOCKET, 'ENOTCONN'], prompt: true },

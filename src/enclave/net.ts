@@ -20,6 +20,7 @@ import {
   callSync,
   Direction,
   nextEmpty,
+  requirePrivate,
   type Transfer,
 } from './transfer.ts';
 import { gather, scatter, totalLength } from './vectors.ts';
@@ -111,6 +112,7 @@ export class Connection extends SocketHandle {
 
   /** Sends all of `bytes`; waits while the peer takes none. */
   send(bytes: Bytes, options?: CallOptions): void {
+    this.#requireSendable(bytes);
     let empty = 0;
     for (let sent = 0; sent < bytes.length; ) {
       const count = callSync(this.#sending(bytes, sent), options);
@@ -120,12 +122,19 @@ export class Connection extends SocketHandle {
   }
 
   async sendAsync(bytes: Bytes, options?: AsyncCallOptions): Promise<void> {
+    this.#requireSendable(bytes);
     let empty = 0;
     for (let sent = 0; sent < bytes.length; ) {
       const count = await callAsync(this.#sending(bytes, sent), options);
       empty = nextEmpty(empty, count);
       sent += count;
     }
+  }
+
+  /** Nothing is sent without a call, and refused like something. */
+  #requireSendable(bytes: Bytes): void {
+    requirePrivate(bytes);
+    if (bytes.length === 0) void this.handle;
   }
 
   /** Sends all of one buffer after the other. */

@@ -44,7 +44,7 @@ export class InputStream extends Open {
 export class OutputStream extends Open {
   /** Writes all of `bytes`; waits while nobody takes them. */
   write(bytes: Bytes, options?: CallOptions): void {
-    requirePrivate(bytes);
+    this.#requireWritable(bytes);
     let empty = 0;
     for (let written = 0; written < bytes.length; ) {
       const count = callSync(this.#writing(bytes, written), options);
@@ -54,13 +54,19 @@ export class OutputStream extends Open {
   }
 
   async writeAsync(bytes: Bytes, options?: AsyncCallOptions): Promise<void> {
-    requirePrivate(bytes);
+    this.#requireWritable(bytes);
     let empty = 0;
     for (let written = 0; written < bytes.length; ) {
       const count = await callAsync(this.#writing(bytes, written), options);
       empty = nextEmpty(empty, count);
       written += count;
     }
+  }
+
+  /** Nothing is written without a call, and refused like something. */
+  #requireWritable(bytes: Bytes): void {
+    requirePrivate(bytes);
+    if (bytes.length === 0) void this.handle;
   }
 
   #writing(bytes: Bytes, offset: number): Transfer {
