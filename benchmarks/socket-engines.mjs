@@ -100,31 +100,15 @@ async function serveWithUring(listener) {
 }
 
 async function compare() {
-  const { processorNanoseconds } = await load('bench/processor-time.js');
-  const { median, summarize } = await load('bench/statistics.js');
-  const { tableOf } = await load('bench/row-table.js');
-  const { formatTable } = await load('bench/table.js');
-  const quick = process.argv.includes('--quick');
-  const requests = quick ? QUICK_REQUESTS : REQUESTS;
-  const servers = [];
-  for (const engine of ENGINES) {
-    const server = fork(fileURLToPath(import.meta.url), [engine]);
-    const [port] = await once(server, 'message');
-    const main = fileURLToPath(new URL('../dist/src/bench/echo-client-main.js', import.meta.url));
-    servers.push({ engine, server, client: fork(main, [String(port)]) });
-  }
+  const requests = process.argv.includes('--quick') ? QUICK_REQUESTS : REQUESTS;
+  const servers = await Promise.all(ENGINES.map(start));
   const samples = new Map();
   for (let round = 0; round <= ROUNDS; round++) {
     for (const connections of CONNECTIONS) {
-      for (const { engine, server, client } of round % 2 === 0 ? servers : servers.toReversed()) {
-        const before = await processorNanoseconds(server.pid);
-        client.send({ connections, active: connections, bytes: BYTES, requests });
-        const [{ seconds, latency }] = await once(client, 'message');
-        const used = (await processorNanoseconds(server.pid)) - before;
-        if (round === 0) continue;
-        const key = `${engine} ${connections}`;
-        const sample = { perSecond: requests / seconds, used: used / 1000 / requests, p50: summarize(latency).p50 };
-        samples.set(key, [...(samples.get(key) ?? []), sample]);
+      for (const server of round % 2 === 0 ? servers : servers.toReversed()) {
+        const sample = await measure(server, connections, requests);
+        const key = `${server.engine} ${connections}`;
+        if (round > 0) samples.set(key, [...(samples.get(key) ?? []), sample]);
       }
     }
   }
@@ -132,21 +116,45 @@ async function compare() {
     client.kill();
     server.kill();
   }
-  const of = (engine, connections, figure) =>
-    median(samples.get(`${engine} ${connections}`).map((sample) => sample[figure]));
+  const { median } = await load('bench/statistics.js');
+  const of = (engine, connections, figure, places) =>
+    Number(median(samples.get(`${engine} ${connections}`).map((sample) => sample[figure])).toFixed(places));
   const rows = CONNECTIONS.flatMap((connections) =>
-    ENGINES.map((engine) => ({
-      name: engine,
+    ENGINES.map((name) => ({
+      name,
       connections,
-      requests_per_s: Math.round(of(engine, connections, 'perSecond')),
-      p50_us: Number(of(engine, connections, 'p50').toFixed(1)),
-      processor_us_per_request: Number(of(engine, connections, 'used').toFixed(2)),
+      requests_per_s: of(name, connections, 'perSecond', 0),
+      p50_us: of(name, connections, 'p50', 1),
+      processor_us_per_request: of(name, connections, 'used', 2),
       rate_ratio_to_epoll: Number(
-        (of(engine, connections, 'perSecond') / of('epoll', connections, 'perSecond')).toFixed(2),
+        (of(name, connections, 'perSecond', 0) / of('epoll', connections, 'perSecond', 0)).toFixed(2),
       ),
     })),
   );
+  await print(rows);
+}
+
+async function start(engine) {
+  const server = fork(fileURLToPath(import.meta.url), [engine]);
+  const [port] = await once(server, 'message');
+  const main = fileURLToPath(new URL('../dist/src/bench/echo-client-main.js', import.meta.url));
+  return { engine, server, client: fork(main, [String(port)]) };
+}
+
+async function measure({ server, client }, connections, requests) {
+  const { processorNanoseconds } = await load('bench/processor-time.js');
+  const { summarize } = await load('bench/statistics.js');
+  const before = await processorNanoseconds(server.pid);
+  client.send({ connections, active: connections, bytes: BYTES, requests });
+  const [{ seconds, latency }] = await once(client, 'message');
+  const used = (await processorNanoseconds(server.pid)) - before;
+  return { perSecond: requests / seconds, used: used / 1000 / requests, p50: summarize(latency).p50 };
+}
+
+async function print(rows) {
   if (process.argv.includes('--json')) return console.log(JSON.stringify({ suite: 'socket-engines', rows }));
+  const { tableOf } = await load('bench/row-table.js');
+  const { formatTable } = await load('bench/table.js');
   const { columns, cells } = tableOf(rows);
   console.log(formatTable(columns, cells));
 }

@@ -1,4 +1,5 @@
 import {
+  CompletionQueue,
   type Connection,
   connect,
   connectAsync,
@@ -6,6 +7,7 @@ import {
   type Listener,
   listen,
   listenAsync,
+  Operation,
   type SystemError,
 } from '../../src/enclave.ts';
 
@@ -151,11 +153,64 @@ export function misuse(port: number): Record<string, string> {
   attempt('keep-alive 2^31', () => connection.setKeepAlive(true, { interval: 2 ** 31 }));
   attempt('buffer -1', () => connection.setReceiveBufferSize(-1));
   attempt('buffer 2^53', () => connection.setSendBufferSize(2 ** 53));
+  attempt('path with NUL', () => connect({ path: '/run/a\0b' }));
+  const operation = new Operation(new CompletionQueue());
+  attempt('operation from -1', () => operation.receive(connection, new Uint8Array(8), -1));
+  attempt('operation of -1', () => operation.send(connection, new Uint8Array(8), 0, -1));
+  attempt('operation of 2^31', () => operation.receive(connection, new Uint8Array(8), 0, 2 ** 31));
+  attempt('operation of 2^53', () => operation.send(connection, new Uint8Array(8), 0, 2 ** 53));
+  attempt('operation from 2^53', () => operation.send(connection, new Uint8Array(8), 2 ** 53, 0));
+  attempt('operation on shared memory', () => operation.receive(connection, shared));
+  attempt('empty shared send', () => connection.send(shared.subarray(0, 0)));
   attempt('another host', () => connect({ host: '127.0.0.2', port }));
   attempt('another path', () => connect({ path: '/run/other.sock' }));
   attempt('a listener', () => listen({ host: '0.0.0.0', port: 0 }));
   connection.close();
   connection.close();
   attempt('closed', () => connection.send(Uint8Array.of(1)));
+  attempt('closed, nothing sent', () => connection.send(new Uint8Array(0)));
+  attempt('closed, an operation', () => operation.receive(connection, new Uint8Array(1)));
+  attempt('closed, nothing received', () => connection.receive(new Uint8Array(0)));
   return codes;
+}
+
+/** Accepts until the host has no descriptors left; then whether all that stands still echoes, and there is room again. */
+export function exhaustDescriptors(): {
+  accepting: string;
+  connecting: string;
+  echoed: boolean;
+  again: boolean;
+} {
+  const listener = listen({ host: '127.0.0.1', port: 0 }, { backlog: 1000 });
+  const { port } = listener.localAddress() as { port: number };
+  const here = { host: '127.0.0.1', port };
+  const near: Connection[] = [];
+  const far: Connection[] = [];
+  const connecting = codeUntilFailure(() => near.push(connect(here)));
+  near.pop()?.close();
+  const accepting = codeUntilFailure(() => far.push(listener.accept({ timeout: 1000 })));
+  const echoed = far.every((connection, index) => isEchoed(near[index] as Connection, connection));
+  near.pop()?.close();
+  near.pop()?.close();
+  far.push(listener.accept({ timeout: 1000 }));
+  const again = isEchoed(near[far.length - 1] as Connection, far.at(-1) as Connection);
+  for (const connection of [...near, ...far]) connection.close();
+  listener.close();
+  return { accepting, connecting, echoed, again };
+}
+
+function codeUntilFailure(call: () => unknown): string {
+  for (let count = 0; count < 1000; count++) {
+    try {
+      call();
+    } catch (error) {
+      return (error as SystemError).code;
+    }
+  }
+  return 'endless';
+}
+
+function isEchoed(near: Connection, far: Connection): boolean {
+  near.send(Uint8Array.of(1, 2, 3));
+  return far.receive(new Uint8Array(10), { timeout: 1000 }) === 3;
 }

@@ -35,12 +35,41 @@ export async function giveUp(): Promise<string> {
 }
 
 export function refused(): string {
+  return codeOf(() => streams.stdin());
+}
+
+function codeOf(call: () => unknown): string {
   try {
-    streams.stdin();
-    return 'opened';
+    call();
+    return 'nothing thrown';
   } catch (error) {
     return (error as { code: string }).code;
   }
+}
+
+/** What is refused at the call. */
+export function misuse(): Record<string, string> {
+  const [input, output] = [streams.stdin(), streams.stdout()];
+  const shared = new Uint8Array(new SharedArrayBuffer(8)) as unknown as Uint8Array<ArrayBuffer>;
+  const tried: Record<string, () => unknown> = {
+    'shared read': () => input.read(shared),
+    'shared write': () => output.write(shared),
+    'a text': () => output.write('text' as unknown as Uint8Array<ArrayBuffer>),
+    'no timeout': () => input.read(new Uint8Array(1), { timeout: Number.NaN }),
+    late: () => input.read(new Uint8Array(1), { timeout: -1 }),
+    closed: () => {
+      for (const stream of [input, input, output, output]) stream.close();
+      input.read(new Uint8Array(1));
+    },
+    'closed, nothing written': () => output.write(new Uint8Array(0)),
+  };
+  return Object.fromEntries(Object.entries(tried).map(([name, call]) => [name, codeOf(call)]));
+}
+
+/** Writes more than anything takes at once; says how that failed. */
+export function write(): string {
+  using output = streams.stdout();
+  return codeOf(() => output.write(new Uint8Array(1_000_000)));
 }
 
 /** Reads while the worker dies again and again, and writes between: what each read brought, and each ping. */

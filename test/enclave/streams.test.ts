@@ -78,6 +78,28 @@ for (const strategy of STRATEGIES) {
       assert.equal(await resultOf(child), 'ETIMEDOUT for the next');
     });
 
+    test('what cannot be right is refused at the call', async (t) => {
+      assert.deepEqual(await resultOf(host(t, [strategy, 'stdin,stdout', 'misuse'])), {
+        'shared read': 'SGXIO_INVALID_ARGUMENT',
+        'shared write': 'SGXIO_INVALID_ARGUMENT',
+        'a text': 'SGXIO_INVALID_ARGUMENT',
+        'no timeout': 'SGXIO_INVALID_ARGUMENT',
+        late: 'ETIMEDOUT',
+        closed: 'SGXIO_CLOSED',
+        'closed, nothing written': 'SGXIO_CLOSED',
+      });
+    });
+
+    test('an output that is full, or that nobody reads any more, is an error of the write', async (t) => {
+      const full = openSync('/dev/full', 'w');
+      const onFull = resultOf(host(t, [strategy, 'stdout', 'write'], ['pipe', full, 'pipe']));
+      closeSync(full);
+      assert.equal(await onFull, 'ENOSPC');
+      const unread = host(t, [strategy, 'stdout', 'write']);
+      unread.stdout!.destroy();
+      assert.equal(await resultOf(unread), 'EPIPE');
+    });
+
     test('a stream that was not granted is refused', async (t) => {
       assert.equal(await resultOf(host(t, [strategy, 'stdout', 'refused'])), 'SGXIO_NOT_GRANTED');
     });
