@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
@@ -8,7 +9,7 @@ import type * as program from '../../../apps/echo/program.ts';
 import { buildImage, Enclave, type Image, type Strategy } from '../../../src/index.ts';
 import { until } from '../../support/conditions.ts';
 
-const CONNECTIONS = 2000;
+const CONNECTIONS = 10_000;
 const entry = fileURLToPath(new URL('../../../apps/echo/program.js', import.meta.url));
 
 let image: Image;
@@ -90,14 +91,11 @@ test(`${CONNECTIONS} connections at once, and all of them are closed again`, asy
   await using enclave = await Enclave.create<typeof program>(image);
   const port = await enclave.launch('open', '127.0.0.1', 0);
   const served = enclave.launch('serve').catch(() => {});
-  const sockets: Socket[] = [];
-  after(() => sockets.forEach((socket) => void socket.destroy()));
-  while (sockets.length < CONNECTIONS) {
-    sockets.push(...(await Promise.all(Array.from({ length: 200 }, () => open(port)))));
-  }
-  await Promise.all(sockets.map((socket) => exchange(socket, Buffer.from('here'))));
+  const crowd = fork(new URL('crowd.child.js', import.meta.url), [String(port), String(CONNECTIONS)]);
+  after(() => crowd.kill());
+  assert.deepEqual((await once(crowd, 'message'))[0], CONNECTIONS);
   assert.ok(enclave.stats().host.mostInFlight >= CONNECTIONS);
-  for (const socket of sockets) socket.destroy();
+  crowd.disconnect();
   await until(() => enclave.stats().host.callsByKind['close']! === CONNECTIONS);
   await enclave.stop();
   await served;
