@@ -23,8 +23,12 @@ export interface Scale {
   readonly traceSteps: number;
 }
 
-/** A function is compiled after some calls, not within a long one. */
-const WARM_UP_TURNS = 20;
+/**
+ * Warm-up by many short calls: what is compiled within a long call has not seen the function's end, is left at it every
+ * time, and keeps its numbers boxed.
+ */
+const WARM_UP_CALLS = 2000;
+const WARM_UP_OPERATIONS = 16;
 
 /** Nanoseconds per operation of each way, measured in turns. */
 export function medians<W extends string>(
@@ -35,7 +39,8 @@ export function medians<W extends string>(
   const times = {} as Record<W, number[]>;
   const names = Object.keys(ways) as W[];
   for (const name of names) {
-    for (let turn = 0; turn < WARM_UP_TURNS; turn++) ways[name](Math.ceil(operations / WARM_UP_TURNS));
+    for (let call = 0; call < WARM_UP_CALLS; call++) ways[name](WARM_UP_OPERATIONS);
+    ways[name](operations);
     times[name] = [];
   }
   for (let round = 0; round < rounds; round++) {
@@ -109,5 +114,5 @@ export function round(value: number, digits: number = 3): number {
   return Number(value.toFixed(digits));
 }
 
-/** Where results go, so that no loop is found to be useless. */
-export const sink: Float64Array = new Float64Array(1);
+/** Where results go, so that no loop is found to be useless. Never whole, so that all additions to it are of one kind. */
+export const sink: Float64Array = Float64Array.of(0.5);

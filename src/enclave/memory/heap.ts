@@ -3,6 +3,7 @@ import { MINIMUM_CACHE_FRAMES, PAGE_BYTES, SEALS_PER_KEY } from '../../limits.ts
 import { type AesGcm, createAesGcm, type KeyBytes, type MappedMemory } from '../../linux/openssl.ts';
 import { Allocator, type Block } from './allocator.ts';
 import { type MemoryCounters, readCounters } from './counters.ts';
+import { Evictor } from './evictor.ts';
 import { Mark } from './frame-table.ts';
 import { type Layout, layOut, pagesOfStore, Quantity, Word } from './layout.ts';
 import { lock, unlock } from './lock.ts';
@@ -43,6 +44,7 @@ export class SecureHeap implements Disposable {
   readonly #words: Int32Array<ArrayBuffer>;
   readonly #allocator: Allocator;
   #sharing = false;
+  #evictor: Evictor | undefined;
 
   /** Makes an empty heap in `memory`, whatever was there before. */
   static create(memory: MappedMemory, store: BackingStore, options: HeapOptions = {}): SecureHeap {
@@ -214,6 +216,20 @@ export class SecureHeap implements Disposable {
     return this.cache.reclaim(Math.min(targetFree, this.frameCount));
   }
 
+  /**
+   * From now on evicts between the tasks of this thread, so that about so many frames are free when one begins. It does
+   * nothing while a task runs.
+   */
+  keepFree(frames: number): void {
+    if (!(Number.isSafeInteger(frames) && frames > 0 && frames <= this.#layout.frames / 2)) {
+      throw new InvalidArgumentError(
+        `from 1 to ${Math.floor(this.#layout.frames / 2)} frames of this cache can be kept free, not ${frames}`,
+      );
+    }
+    this.#evictor?.close();
+    this.#evictor = new Evictor(this.cache, frames);
+  }
+
   /** Changes how many frames the cache has. Returns how many it has: pinned ones stay until a later call. */
   resize(frames: number): number {
     checkFrames(frames, this.#layout.frames);
@@ -226,6 +242,7 @@ export class SecureHeap implements Disposable {
 
   /** Frees the ciphers of this thread and closes its store. The heap's memory is its owner's to wipe or unmap. */
   close(): void {
+    this.#evictor?.close();
     this.cache.close();
   }
 

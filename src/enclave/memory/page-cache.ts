@@ -53,6 +53,8 @@ export class PageCache {
   #lastFault = -2;
   #streak = 0;
   #locking = false;
+  #few = 0;
+  #onFewFree = (): void => {};
 
   constructor(
     memory: MappedMemory,
@@ -81,6 +83,20 @@ export class PageCache {
   format(frames: number): void {
     this.#table.format();
     this.#table.unpark(frames);
+  }
+
+  get freeFrames(): number {
+    return this.#table.free;
+  }
+
+  get frameCount(): number {
+    return this.#table.limit;
+  }
+
+  /** Calls back when a fault of this thread leaves fewer than so many frames free. It must not evict at once. */
+  whenFewAreFree(frames: number, callback: () => void): void {
+    this.#few = frames;
+    this.#onFewFree = callback;
   }
 
   /** From now on other threads may be at work on the same private memory. */
@@ -445,6 +461,7 @@ export class PageCache {
   /** A free frame, evicting if it must, or -1 when all are pinned. */
   #take(): number {
     if (this.#table.free === 0) this.#evict(Math.min(this.#store.batch, this.#most()), this.#victim);
+    if (this.#table.free <= this.#few) this.#onFewFree();
     return this.#table.take();
   }
 

@@ -256,17 +256,13 @@ export class SecurePointer implements Disposable {
    */
   locate(offset: number, bytes: number): number {
     if (offset >= this.#low && offset + bytes <= this.#high) return offset + this.#shift;
-    this.checkRange(offset, bytes);
-    this.link(offset, false);
-    return this.#located(offset, bytes);
+    return this.#locateFar(offset, bytes, false);
   }
 
   /** As `locate`, for writing too. */
   locateToWrite(offset: number, bytes: number): number {
     if (offset >= this.#low && offset + bytes <= this.#writable) return offset + this.#shift;
-    this.checkRange(offset, bytes);
-    this.link(offset, true);
-    return this.#located(offset, bytes);
+    return this.#locateFar(offset, bytes, true);
   }
 
   /** Fills `target` from `offset` on. */
@@ -431,7 +427,10 @@ export class SecurePointer implements Disposable {
     this.#bytes.copyWithin(to, from, from + bytes);
   }
 
-  #located(offset: number, bytes: number): number {
+  /** Apart, so that a loop around `locate` holds one call that is seldom made, and nothing else of this. */
+  #locateFar(offset: number, bytes: number, writing: boolean): number {
+    this.checkRange(offset, bytes);
+    this.link(offset, writing);
     if (offset + bytes <= this.#high) return offset + this.#shift;
     throw new InvalidArgumentError(`the ${bytes} bytes at ${offset} cross the border of a page`);
   }

@@ -24,13 +24,19 @@ export interface ProgramHeapOptions extends Pick<HeapOptions, 'frames' | 'policy
    * with few frames it sees more of which pages are used.
    */
   readonly leastFrames?: number;
+  /** How many frames to keep free between tasks, for a program that answers one after another. None unless told. */
+  readonly freeFrames?: number;
 }
 
 /** Makes a heap for the program's data, on this thread alone; see {@link sharedHeap} for several. */
 export function createHeap(options: ProgramHeapOptions): SecureHeap {
   const region = takePrivateMemory(checkPrivate(options));
   const memory = memoryAt(region.address, options.privateBytes);
-  return createBallooned(memory, openStore(memory, options, place(options), true), options);
+  return prepare(
+    SecureHeap.create(memory, openStore(memory, options, place(options), true), options),
+    options,
+    true,
+  );
 }
 
 /** Words of the page before a heap that threads share. */
@@ -58,7 +64,8 @@ export function sharedHeap(name: string, options: ProgramHeapOptions): SecureHea
     const placed = { start: words[STORE_START]! * PAGE_BYTES, bytes: words[STORE_PAGES]! * PAGE_BYTES };
     const isFirst = words[IS_MADE] === 0;
     const store = openStore(memory, options, placed, isFirst);
-    const heap = isFirst ? createBallooned(memory, store, options) : SecureHeap.attach(memory, store);
+    const heap = isFirst ? SecureHeap.create(memory, store, options) : SecureHeap.attach(memory, store);
+    prepare(heap, options, isFirst);
     heap.share();
     words[IS_MADE] = 1;
     return heap;
@@ -67,9 +74,10 @@ export function sharedHeap(name: string, options: ProgramHeapOptions): SecureHea
   }
 }
 
-function createBallooned(memory: MappedMemory, store: BackingStore, options: ProgramHeapOptions): SecureHeap {
-  const heap = SecureHeap.create(memory, store, options);
-  if (options.leastFrames !== undefined) letHostResize(heap, options.leastFrames);
+/** The host resizes a heap through the thread that made it; each thread evicts between its own tasks. */
+function prepare(heap: SecureHeap, options: ProgramHeapOptions, isFirst: boolean): SecureHeap {
+  if (isFirst && options.leastFrames !== undefined) letHostResize(heap, options.leastFrames);
+  if (options.freeFrames !== undefined) heap.keepFree(options.freeFrames);
   return heap;
 }
 

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
 import { describe, test } from 'node:test';
+import type { Worker } from 'node:worker_threads';
 import { privateBytesFor } from '../../../src/enclave/memory/layout.ts';
 import { type Enclave, type Image, type ManifestInput, writeImage } from '../../../src/index.ts';
 import {
@@ -118,6 +120,34 @@ for (const strategy of STRATEGIES) {
     }
   });
 }
+
+test('a heap in a file outlives the workers that serve it, and loses nothing', async (t) => {
+  const workers: Worker[] = [];
+  const onStart = (message: unknown): void => void workers.push((message as { thread: Worker }).thread);
+  subscribe('sgxio:worker:start', onStart);
+  t.after(() => unsubscribe('sgxio:worker:start', onStart));
+  const directories = { '/scratch': temporaryDirectory(t) };
+  const enclave = (await startEnclave(t, await build({}), { directories })) as Started;
+  const storeBytes = 32 * MEBIBYTE;
+  await enclave.launch('make', {
+    privateBytes: MEBIBYTE,
+    store: '/scratch/pages',
+    storeBytes,
+    freeFrames: 32,
+  });
+  await enclave.launch('allocate', 30 * MEBIBYTE);
+  await enclave.launch('fill', 1);
+  for (let death = 1; death <= 3; death++) {
+    const work = enclave.launch('fill', 1);
+    await workers.at(-1)!.terminate();
+    // What was under way when the worker died fails, and is known to.
+    await work.catch((error: { code: string }) => assert.equal(error.code, 'SGXIO_LAUNCH_FAILED'));
+    assert.equal(await enclave.launch('findWrong', 1), -1);
+    assert.equal(enclave.stats().workerDeaths, death);
+  }
+  const { dirtyEvictions } = await enclave.launch('counters');
+  assert.ok(dirtyEvictions > 4 * 7000, `${dirtyEvictions}`);
+});
 
 test('a heap that does not fit is refused with what to ask for', async (t) => {
   const image = await build({ storeBytes: MEBIBYTE });

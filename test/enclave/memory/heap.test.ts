@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import process from 'node:process';
 import { describe, it } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SecureHeap } from '../../../src/enclave/memory/heap.ts';
 import type { SecurePointer } from '../../../src/enclave/memory/pointer.ts';
 import { POLICIES } from '../../../src/enclave/memory/policy.ts';
@@ -418,6 +419,27 @@ describe('a heap', () => {
     for (let page = 0; page < 10; page++) block.getUint8(page * 4096);
     assert.equal(heap.counters().dirtyEvictions, dirtyEvictions, 'no fault had to evict');
     assert.ok(heap.reclaim(1000) >= 30);
+  });
+
+  it('evicts between tasks, so that the faults of the next one need not', async () => {
+    const { heap, store } = createHeap(64, MEBIBYTE);
+    using _ = heap;
+    const block = heap.alloc(150 * 4096);
+    assert.throws(() => heap.keepFree(33), { code: 'SGXIO_INVALID_ARGUMENT' });
+    heap.keepFree(20);
+    for (let page = 0; page < 150; page++) block.setUint16(page * 4096, page);
+    block.unlink();
+    for (let turn = 0; turn < 10; turn++) await nextTurn();
+    assert.ok(heap.counters().freeFrames >= 20, `${heap.counters().freeFrames} frames are free`);
+    const { dirtyEvictions } = heap.counters();
+    for (let page = 0; page < 19; page++) assert.equal(block.getUint16(page * 7 * 4096), page * 7);
+    assert.equal(heap.counters().dirtyEvictions, dirtyEvictions, 'no fault had to evict');
+    store.onSave = () => {
+      throw new Error('full');
+    };
+    for (let turn = 0; turn < 10; turn++) await nextTurn();
+    store.onSave = undefined;
+    for (let page = 0; page < 150; page++) assert.equal(block.getUint16(page * 4096), page);
   });
 
   it('opens only the sub-pages that a sparse read needs', () => {
