@@ -1,13 +1,15 @@
 import { constants } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
 import { FileTamperedError, MemoryError, SystemError } from '../../errors.ts';
 import { PROTECTED_BATCH_BLOCKS } from '../../limits.ts';
 import type { BlockFile } from './block-file.ts';
+import type { MountLock } from './books.ts';
 import { Flights } from './flights.ts';
-import { BLOCK_BYTES, Entry, FANOUT } from './format.ts';
+import { BLOCK_BYTES, Entry, FANOUT, FileRecord, RECORDS_PER_BLOCK, Root } from './format.ts';
 import type { Frames } from './frames.ts';
 import type { Keys } from './keys.ts';
 import type { Slots } from './slots.ts';
-import type { Tree } from './tree.ts';
+import { Tree } from './tree.ts';
 
 /** Thrown where a change must wait for the store and may not: {@link Blocks.attempt} waits and tries again. */
 class Wait {
@@ -23,6 +25,8 @@ interface Arrival {
 }
 
 const ARRIVALS_MAX = 16;
+/** How long a task waits for writes that other threads have on their way. */
+const OTHERS_MILLISECONDS = 1;
 /** After so many waits an operation waits in place: others kept taking the frames that it waited for. */
 const ATTEMPTS_MAX = 1000;
 
@@ -37,8 +41,10 @@ export class Blocks {
   readonly slots: Slots;
   readonly file: BlockFile;
   readonly flights: Flights;
-  /** Trees with a block in a frame or with a user, by number. */
-  readonly trees: Map<number, Tree> = new Map();
+  readonly #path: string;
+  readonly #lock: MountLock;
+  /** This thread's objects of files in use, by their entries; those of files that are not any more are of no use. */
+  readonly #trees: (Tree | undefined)[] = [];
   readonly #views: Uint8Array<ArrayBuffer>[];
   readonly #batch: number[] = [];
   readonly #arrivals = new Map<number, Arrival>();
@@ -46,7 +52,10 @@ export class Blocks {
   /** Whether the store may be waited for in place. */
   #blocking = true;
 
-  constructor(frames: Frames, keys: Keys, slots: Slots, file: BlockFile) {
+  /** `path` is what errors call the mount. */
+  constructor(frames: Frames, keys: Keys, slots: Slots, file: BlockFile, path: string) {
+    this.#path = path;
+    this.#lock = frames.lock;
     this.frames = frames;
     this.keys = keys;
     this.slots = slots;
@@ -124,11 +133,36 @@ export class Blocks {
     this.#drop(frame, true);
   }
 
-  /** The tree has no user any more, or no block: when it has neither, the frame of its record is let go. */
-  letGo(tree: Tree): void {
-    if (tree.frames > 0 || tree.users > 0 || this.trees.get(tree.number) !== tree) return;
-    this.trees.delete(tree.number);
-    if (tree.recordFrame >= 0) this.unpin(tree.recordFrame);
+  /** The file with an entry in the tables of files in use. */
+  treeOf(slot: number): Tree {
+    const { trees } = this.frames;
+    const known = this.#trees[slot];
+    if (
+      known !== undefined &&
+      known.number === trees.numbers[slot] &&
+      known.recordFrame === trees.recordFrames[slot]
+    )
+      return known;
+    const number = trees.numbers[slot]!;
+    const tree = new Tree(this, slot, `file ${number} of ${this.#path}`, this.#recordAt(slot));
+    this.#trees[slot] = tree;
+    return tree;
+  }
+
+  #recordAt(slot: number): number {
+    const { frames } = this;
+    const frame = frames.trees.recordFrames[slot]!;
+    if (frame < 0) return frames.root + Root.table;
+    return frames.at(frame) + (frames.trees.numbers[slot]! % RECORDS_PER_BLOCK) * FileRecord.bytes;
+  }
+
+  /** A file has no user any more, or no block: when it has neither, the frame of its record is let go. */
+  letGo(slot: number): void {
+    const { trees } = this.frames;
+    if (trees.frames[slot]! > 0 || trees.users[slot]! > 0) return;
+    const recordFrame = trees.recordFrames[slot]!;
+    trees.remove(slot);
+    this.unpin(recordFrame);
   }
 
   /** Seals frames into free slots, next to each other where there is room, and writes each run by one call. */
@@ -163,13 +197,16 @@ export class Blocks {
   }
 
   /** Writes out a batch of blocks while the thread goes on; they count as clean meanwhile. */
-  async flushAsync(): Promise<void> {
-    if (this.frames.dirtyCount === 0) return;
-    const list = this.#batchAround(this.frames.dirtyFrame(0)).filter(
-      (frame) => this.frames.flights[frame] === 0,
-    );
-    if (list.length === 0) return this.flights.settled();
-    await this.launch(list);
+  flushAsync(): Promise<void> {
+    return this.#lock.run(async () => {
+      if (this.frames.dirtyCount === 0) return;
+      const list = this.#batchAround(this.frames.dirtyFrame(0)).filter(
+        (frame) => this.frames.flights[frame] === 0,
+      );
+      if (list.length > 0) await this.launch(list);
+      else if (!this.flights.ownLanded) await this.flights.settled();
+      else await setTimeout(OTHERS_MILLISECONDS);
+    });
   }
 
   /** Seals frames now; the promise settles when the store has them. */
@@ -192,17 +229,20 @@ export class Blocks {
    */
   async attempt<Result>(operation: () => Result, check: () => void): Promise<Result> {
     for (let attempts = 0; ; attempts++) {
-      check();
-      this.#blocking = attempts >= ATTEMPTS_MAX;
+      let waiting: Promise<void>;
+      this.#lock.take();
       try {
+        check();
+        this.#blocking = attempts >= ATTEMPTS_MAX;
         return operation();
       } catch (error) {
         if (error !== this.#wait) throw error;
+        waiting = this.#wait.count === 0 ? this.flushAsync() : this.#fetch();
       } finally {
         this.#blocking = true;
+        this.#lock.give();
       }
-      if (this.#wait.count === 0) await this.flushAsync();
-      else await this.#fetch();
+      await waiting;
     }
   }
 
@@ -355,9 +395,9 @@ export class Blocks {
   }
 
   #drop(frame: number, known: boolean): void {
-    const tree = this.frames.trees[frame]!;
+    const owner = this.frames.owners[frame]!;
     this.frames.drop(frame, known);
-    this.letGo(tree);
+    this.letGo(owner);
   }
 
   #waitForRoom(): Wait {
@@ -385,10 +425,9 @@ export class Blocks {
   }
 
   inFileOrder(list: number[]): number[] {
-    const { trees, indexes } = this.frames;
-    return list.sort(
-      (left, right) => trees[left]!.number - trees[right]!.number || indexes[left]! - indexes[right]!,
-    );
+    const { owners, indexes, trees } = this.frames;
+    const numberOf = (frame: number) => trees.numbers[owners[frame]!]!;
+    return list.sort((left, right) => numberOf(left) - numberOf(right) || indexes[left]! - indexes[right]!);
   }
 
   #allocate(): number {
@@ -399,7 +438,7 @@ export class Blocks {
 
   #seal(frame: number, slot: number, staged: number): void {
     const { frames, keys } = this;
-    const tree = frames.trees[frame]!;
+    const tree = this.treeOf(frames.owners[frame]!);
     const above = frames.parents[frame]!;
     const entryAt = this.entryAt(tree, above, frames.indexes[frame]!);
     const { seals } = tree;

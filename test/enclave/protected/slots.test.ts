@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
-import { type Released, Slots } from '../../../src/enclave/protected/slots.ts';
+import { createSlotMemory, type Released, Slots } from '../../../src/enclave/protected/slots.ts';
 
 const step = fc.oneof(
   { weight: 10, arbitrary: fc.constant({ kind: 'allocate' as const, which: 0 }) },
@@ -18,7 +18,7 @@ const step = fc.oneof(
 test('a slot is never given out while a state needs it, or a write is on its way to it', () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 300 }), (steps) => {
-      const slots = new Slots();
+      const slots = new Slots(createSlotMemory());
       slots.reset(4);
       const used: number[] = [];
       let committed = new Set<number>();
@@ -66,7 +66,7 @@ test('the slots of 10 GB are kept in less than a mebibyte', async () => {
   const collect = runInNewContext('gc') as () => void;
   collect();
   const before = process.memoryUsage().arrayBuffers;
-  const slots = new Slots();
+  const slots = new Slots(createSlotMemory());
   slots.reset(4);
   const count = 10_000_000_000 / 4096;
   for (let index = 0; index < count; index++) slots.allocate();
@@ -82,7 +82,7 @@ test('the slots of 10 GB are kept in less than a mebibyte', async () => {
 });
 
 test('what is put back is given out next', () => {
-  const slots = new Slots();
+  const slots = new Slots(createSlotMemory());
   slots.reset(4);
   const first = slots.allocate();
   slots.putBack(slots.allocate());

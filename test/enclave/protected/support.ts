@@ -1,6 +1,5 @@
-import type { PrivateRegion } from '../../../src/enclave/private-memory.ts';
 import type { BlockFile } from '../../../src/enclave/protected/block-file.ts';
-import { cacheBytes } from '../../../src/enclave/protected/frames.ts';
+import { cacheBytes, Frames } from '../../../src/enclave/protected/frames.ts';
 import { type MountOptions, ProtectedMount } from '../../../src/enclave/protected/mount.ts';
 import { addressOf } from '../../../src/linux/ffi.ts';
 
@@ -9,9 +8,9 @@ type Bytes = Uint8Array<ArrayBuffer>;
 export const BLOCK = 4096;
 export const KEY: Bytes = new Uint8Array(32).fill(7);
 
-export function region(blocks: number): PrivateRegion {
+export function frames(blocks: number): Frames {
   const bytes = new Uint8Array(cacheBytes(blocks));
-  return { address: addressOf(bytes), bytes };
+  return new Frames({ address: addressOf(bytes), bytes });
 }
 
 /** A write, or a sync, that a store was asked for. */
@@ -113,7 +112,7 @@ async function pause(): Promise<void> {
 
 export function options(more: Partial<MountOptions> & { blocks?: number } = {}): MountOptions {
   const { blocks = 64, ...rest } = more;
-  return { key: KEY, path: '/data', memory: region(blocks), ...rest };
+  return { key: KEY, path: '/data', frames: frames(blocks), ...rest };
 }
 
 export function createMount(
