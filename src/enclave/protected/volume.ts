@@ -232,7 +232,8 @@ export class Volume {
 
   /** Makes everything that was changed the state of the store; `durable`, the machine may stop from then on. */
   commit(durable: boolean): void {
-    if (this.#words[Word.changed] === 0) return;
+    // What a commit has on its way is not durable yet, and may fail: it is committed once more.
+    if (this.#words[Word.changed] === 0 && this.#words[Word.committing] === 0) return;
     this.#requireSound();
     this.blocks.flights.distrust();
     for (let rank = 0; rank < RANKS; rank++) this.blocks.writeOut(this.#dirtyOf(rank));
