@@ -15,7 +15,7 @@ import { BLOCK, KEY, openMount, pattern, readFile, snapshot, writeFile } from '.
 import type { ThreadTask } from './threads.worker.ts';
 
 const THREADS = 3;
-const STEPS = 150;
+const STEPS = 300;
 
 interface SharedMount {
   readonly mount: ProtectedMount;
@@ -57,12 +57,15 @@ test('threads work in one mount at once, each finding what it wrote, and a crash
   const { mount, store, options, memory } = createShared(t);
   writeFile(mount, '/shared', new Uint8Array(20 * BLOCK));
   mount.sync();
+  const ready = new SharedArrayBuffer(4);
   const tasks = Array.from({ length: THREADS }, (_, seed) => ({
     ...memory,
     slots: options.slots,
     store,
     seed,
     steps: STEPS,
+    ready,
+    threads: THREADS,
   }));
   const results = await Promise.all(tasks.map(run));
   const expected = new Map(results.flatMap((files) => [...files]));

@@ -15,6 +15,9 @@ export interface ThreadTask {
   readonly store: string;
   readonly seed: number;
   readonly steps: number;
+  /** Counts the threads that are ready, of so many. */
+  readonly ready: SharedArrayBuffer;
+  readonly threads: number;
 }
 
 const task = workerData as ThreadTask;
@@ -30,6 +33,9 @@ const model = new Model(new Map([['', null]]));
 mount.mkdir(own);
 model.mkdir(own);
 const shared = mount.open('/shared', 'r+');
+const ready = new Int32Array(task.ready);
+Atomics.add(ready, 0, 1);
+while (Atomics.load(ready, 0) < task.threads) Atomics.wait(ready, 0, 0, 1);
 for (let step = 0; step < task.steps; step++) {
   const change = someChange();
   const outcome = step % 2 === 0 ? apply(mount, change) : await applyAsync(mount, change);
