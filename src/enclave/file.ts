@@ -14,6 +14,7 @@ import {
   callSync,
   Direction,
   requirePrivate,
+  StartedCall,
   type Transfer,
 } from './transfer.ts';
 import { gather, scatter, totalLength } from './vectors.ts';
@@ -61,6 +62,14 @@ export class File extends Open {
 
   readAsync(buffer: Bytes, options?: AtPosition & AsyncCallOptions): Promise<number> {
     return this.#repeatAsync(CallKind.readFile, buffer, Direction.in, options);
+  }
+
+  /** Starts to read one piece at `position`, of 64 KiB at most, and goes on until it is finished. */
+  startRead(buffer: Bytes, position: number): StartedCall {
+    requirePrivate(buffer);
+    return new StartedCall(
+      this.#transfer(CallKind.readFile, buffer, 0, Direction.in, checkPosition(position, 'position')),
+    );
   }
 
   /** Writes `bytes` and says how many: fewer than all only if the disk fills up meanwhile. */

@@ -3,10 +3,11 @@ import { setTimeout } from 'node:timers/promises';
 import { FileTamperedError, MemoryError, SystemError } from '../../errors.ts';
 import { PROTECTED_BATCH_BLOCKS } from '../../limits.ts';
 import type { BlockFile } from './block-file.ts';
-import type { MountLock } from './books.ts';
+import { type MountLock, Word } from './books.ts';
 import { Flights } from './flights.ts';
 import { BLOCK_BYTES, Entry, FANOUT, FileRecord, RECORDS_PER_BLOCK, Root } from './format.ts';
 import type { Frames } from './frames.ts';
+import { Incoming } from './incoming.ts';
 import type { Keys } from './keys.ts';
 import type { Slots } from './slots.ts';
 import { Tree } from './tree.ts';
@@ -47,6 +48,7 @@ export class Blocks {
   readonly #trees: (Tree | undefined)[] = [];
   readonly #views: Uint8Array<ArrayBuffer>[];
   readonly #batch: number[] = [];
+  readonly #incoming: Incoming;
   readonly #arrivals = new Map<number, Arrival>();
   readonly #wait = new Wait();
   /** Whether the store may be waited for in place. */
@@ -61,6 +63,7 @@ export class Blocks {
     this.slots = slots;
     this.file = file;
     this.flights = new Flights(frames, slots, file);
+    this.#incoming = new Incoming(frames, file);
     const { staging } = frames;
     this.#views = Array.from({ length: PROTECTED_BATCH_BLOCKS + 1 }, (_, count) =>
       frames.bytes.subarray(staging, staging + count * BLOCK_BYTES),
@@ -178,6 +181,7 @@ export class Blocks {
   /** Seals frames of a list into the staging memory, as many as get slots in a row. They stay dirty. */
   sealRun(list: readonly number[], start: number): { first: number; count: number } {
     const first = this.#allocate();
+    this.frames.words[Word.storeWrites]! += 1;
     let count = 0;
     for (let slot = first; ; ) {
       this.#seal(list[start + count]!, slot, count);
@@ -311,6 +315,7 @@ export class Blocks {
       this.#load(entryAt, ahead);
       this.#open(tree, level, index, entryAt, 0, wanted);
     } catch (error) {
+      this.#incoming.end();
       this.frames.giveBack(wanted);
       throw error;
     }
@@ -328,18 +333,19 @@ export class Blocks {
         break;
       }
     }
+    this.#incoming.end();
     this.unpin(wanted);
     return wanted;
   }
 
-  /** Puts what the host has for an entry and those after it into the staging memory, where it is private. */
+  /** Has what the host has for an entry and those after it come into the staging memory, where it is private. */
   #load(entryAt: number, count: number): void {
     const slot = this.slotAt(entryAt);
-    const view = this.#views[count]!;
     const arrival = this.#arrivals.get(slot);
     if (arrival !== undefined) {
       this.#arrivals.delete(slot);
       if (this.#matches(arrival.entry, entryAt)) {
+        const view = this.#views[count]!;
         view.set(arrival.bytes.subarray(0, view.length));
         if (arrival.bytes.length < view.length) view.fill(0, arrival.bytes.length);
         return;
@@ -351,8 +357,7 @@ export class Blocks {
       this.#wait.entry.set(this.frames.bytes.subarray(entryAt, entryAt + Entry.bytes));
       throw this.#wait;
     }
-    const read = this.file.read(slot * BLOCK_BYTES, view);
-    if (read < view.length) view.fill(0, read);
+    this.#incoming.start(slot, count);
   }
 
   #matches(entry: Uint8Array<ArrayBuffer>, entryAt: number): boolean {
@@ -371,6 +376,7 @@ export class Blocks {
 
   #open(tree: Tree, level: number, index: number, entryAt: number, staged: number, frame: number): void {
     const { staging, bytes } = this.frames;
+    this.#incoming.require(staged);
     const nonceAt = entryAt + Entry.nonce;
     const from = staging + staged * BLOCK_BYTES;
     const to = this.frames.at(frame);

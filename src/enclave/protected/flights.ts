@@ -75,6 +75,7 @@ export class Flights {
 
   #land(flight: number, frames: readonly number[], first: number, failed: boolean): void {
     this.#frames.words[Word.flights]! -= 1;
+    this.#frames.words[Word.storeWrites]! += 1;
     for (const [index, frame] of frames.entries()) {
       this.#slots.land(first + index);
       if (this.#frames.flights[frame] !== flight) continue;

@@ -1,4 +1,4 @@
-import type { BlockFile } from '../../../src/enclave/protected/block-file.ts';
+import type { BlockFile, StartedRead } from '../../../src/enclave/protected/block-file.ts';
 import { cacheBytes, Frames } from '../../../src/enclave/protected/frames.ts';
 import { type MountOptions, ProtectedMount } from '../../../src/enclave/protected/mount.ts';
 import { addressOf } from '../../../src/linux/ffi.ts';
@@ -24,6 +24,7 @@ export class HostFile implements BlockFile {
   journal: Step[] | undefined;
   /** Called before each access; what it throws is what the host answers. */
   beforeRead: ((position: number, length: number) => void) | undefined;
+  beforeStartedRead: ((position: number, length: number) => void) | undefined;
   beforeWrite: ((position: number, bytes: Bytes) => void) | undefined;
   beforeSync: (() => void) | undefined;
   reads = 0;
@@ -57,6 +58,26 @@ export class HostFile implements BlockFile {
     const part = this.content.subarray(position, position + bytes.length);
     bytes.set(part);
     return part.length;
+  }
+
+  /** Its answer is of the moment at which it was asked: as old as can be. */
+  startRead(position: number, bytes: Bytes): StartedRead {
+    this.beforeStartedRead?.(position, bytes.length);
+    const answer = new Uint8Array(bytes.length);
+    let failure: unknown;
+    let count = 0;
+    try {
+      count = this.read(position, answer);
+    } catch (error) {
+      failure = error;
+    }
+    return {
+      finish: () => {
+        if (failure !== undefined) throw failure;
+        bytes.set(answer.subarray(0, count));
+        return count;
+      },
+    };
   }
 
   async readAsync(position: number, bytes: Bytes): Promise<number> {
