@@ -86,6 +86,7 @@ export class Incoming {
   }
 
   #readAhead(slot: number): void {
+    if (this.#ahead !== undefined) finishInVain(this.#ahead.read);
     const read = this.#file.startRead(slot * BLOCK_BYTES, this.#aheadBytes);
     this.#ahead = { slot, read, writes: this.#frames.words[Word.storeWrites]! };
   }
@@ -93,10 +94,9 @@ export class Incoming {
   /** What was read ahead, when it is what a run starts with. */
   #takeAhead(slot: number, count: number): StartedRead | undefined {
     const ahead = this.#ahead;
-    if (ahead === undefined) return undefined;
+    if (ahead?.slot !== slot) return undefined;
     this.#ahead = undefined;
-    const writes = this.#frames.words[Word.storeWrites];
-    if (ahead.slot !== slot || ahead.writes !== writes || count < PIECE_BLOCKS) {
+    if (ahead.writes !== this.#frames.words[Word.storeWrites] || count < PIECE_BLOCKS) {
       finishInVain(ahead.read);
       return undefined;
     }

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { constants } from 'node:os';
 import { test } from 'node:test';
+import { Word } from '../../../src/enclave/protected/books.ts';
+import { Incoming } from '../../../src/enclave/protected/incoming.ts';
 import { FileTamperedError, SystemError } from '../../../src/errors.ts';
-import { BLOCK, createMount, HostFile, openMount, pattern, readFile, writeFile } from './support.ts';
+import { BLOCK, createMount, frames, HostFile, openMount, pattern, readFile, writeFile } from './support.ts';
 
 const BLOCKS = 600;
 const LARGE = 1400;
@@ -38,23 +40,24 @@ test('a file that is read in order is read in few pieces, and the first of each 
   assert.ok(readAhead >= half.length);
 });
 
-test('what was read ahead is not used once its place was written anew', () => {
-  const { mount } = createMount({ blocks: BLOCKS });
-  let path = '/a';
-  writeFile(mount, path, pattern(0, LARGE * BLOCK));
-  mount.sync();
-  for (let round = 1; round <= 40; round++) {
-    // Leaves the piece after what it read on its way.
-    readBlocks(mount, path, 0, 300 + 8 * round);
-    mount.unlink(path);
-    mount.sync();
-    path = round % 2 === 0 ? '/a' : '/b';
-    writeFile(mount, path, pattern(round, LARGE * BLOCK));
-    mount.sync();
-    const first = round;
-    const expected = pattern(round, LARGE * BLOCK).slice(first * BLOCK);
-    assert.ok(Buffer.from(readBlocks(mount, path, first, LARGE)).equals(expected), `round ${round}`);
-  }
+test('what was read ahead is used, but not once the store was written', () => {
+  const cache = frames(BLOCKS);
+  const file = new HostFile(pattern(1, 256 * BLOCK));
+  const incoming = new Incoming(cache, file);
+  const readRun = (slot: number): void => {
+    incoming.start(slot, 64);
+    incoming.require(63);
+    incoming.end();
+    const staged = cache.bytes.subarray(cache.staging, cache.staging + 64 * BLOCK);
+    assert.ok(Buffer.from(staged).equals(file.content.subarray(slot * BLOCK, (slot + 64) * BLOCK)));
+  };
+  readRun(0);
+  file.reads = 0;
+  readRun(64);
+  assert.equal(file.reads, 4, 'three pieces, and the first of the next run');
+  file.put(128 * BLOCK, pattern(2, 64 * BLOCK));
+  cache.words[Word.storeWrites]! += 1;
+  readRun(128);
 });
 
 test('an error of the host in a piece that nobody asked for yet is told to who asks for it', () => {
