@@ -43,7 +43,7 @@ export class Flights {
       flights[frame] = flight;
     }
     for (let slot = first; slot < first + frames.length; slot++) this.#slots.hold(slot);
-    const land = (failed: boolean) => this.#frames.lock.run(() => this.#land(flight, frames, first, failed));
+    const land = (failed: boolean) => this.#frames.lock.run(() => this.#land(flight, frames, failed));
     const landed = this.#file.writeAsync(first * BLOCK_BYTES, bytes).then(
       () => land(false),
       (error: unknown) => {
@@ -73,11 +73,10 @@ export class Flights {
     if (this.#frames.flights[frame] !== 0) this.#release(frame);
   }
 
-  #land(flight: number, frames: readonly number[], first: number, failed: boolean): void {
+  #land(flight: number, frames: readonly number[], failed: boolean): void {
     this.#frames.words[Word.flights]! -= 1;
     this.#frames.words[Word.storeWrites]! += 1;
-    for (const [index, frame] of frames.entries()) {
-      this.#slots.land(first + index);
+    for (const frame of frames) {
       if (this.#frames.flights[frame] !== flight) continue;
       if (failed) this.#frames.dirty(frame);
       this.#release(frame);

@@ -11,13 +11,12 @@ const HINT = 2;
 /** How many words there are for bits. */
 const SIZE = 3;
 const HEADER_BYTES = 64;
-/** Of each 32 slots there are three words, with a bit for each slot. */
+/** Of each 32 slots there are two words, with a bit for each slot. */
 const USED = 0;
 const KEPT = 1;
-const BUSY = 2;
-const WORDS = 3;
+const WORDS = 2;
 const FULL = 0xffff_ffff;
-/** The bits of 170,000 slots: 700 MB of store. */
+/** The bits of 260,000 slots: 1 GB of store. */
 const GROWTH_BYTES = 65_536;
 const BYTES_MAX: number = HEADER_BYTES + (PROTECTED_SLOTS_MAX / 32 + 1) * WORDS * 4 + GROWTH_BYTES;
 
@@ -27,14 +26,14 @@ export interface Released {
   readonly masks: number[];
 }
 
-/** Memory for the bits of a store, which grows with it: 92 KB for 1 GB. */
+/** Memory for the bits of a store, which grows with it: 61 KB for 1 GB. */
 export function createSlotMemory(): SharedArrayBuffer {
   return new SharedArrayBuffer(HEADER_BYTES, { maxByteLength: BYTES_MAX });
 }
 
 /**
- * Which slots of the store are in use, a bit each: by the state at work; by the states that a crash may bring back; by
- * a write on its way. A slot in use by any of them is never written, so that a committed state stays whole whatever is
+ * Which slots of the store are in use, a bit each: by the state at work; by the states that a crash may bring back, or
+ * by a write on its way. A slot in use by any of them is never written, so that a committed state stays whole whatever is
  * cut short. The bits lie in memory that all threads of the enclave share.
  */
 export class Slots {
@@ -84,7 +83,6 @@ export class Slots {
     const words = (this.end + 31) >>> 5;
     this.#reserve(words << 5);
     this.#now().fill(FULL, 0, words * WORDS);
-    for (let word = 0; word < words; word++) this.#now()[word * WORDS + BUSY] = 0;
     this.#header[END] = words << 5;
     this.#header[FREE] = 0;
     this.#header[HINT] = words << 5;
@@ -122,25 +120,23 @@ export class Slots {
     this.#header[HINT] = slot;
   }
 
-  /** A write to the slot is on its way: whatever becomes of it, it is given to none before. */
+  /** A write to the slot is on its way: released or not, it is given to none before a commit after it arrived. */
   hold(slot: number): void {
-    this.#now()[(slot >>> 5) * WORDS + BUSY]! |= 1 << (slot & 31);
+    this.#now()[(slot >>> 5) * WORDS + KEPT]! |= 1 << (slot & 31);
   }
 
-  /** The write arrived. */
-  land(slot: number): void {
-    this.#now()[(slot >>> 5) * WORDS + BUSY]! &= ~(1 << (slot & 31));
-  }
-
-  /** Keeps what the state at work uses now, which is about to be committed, beside what the state before uses. */
-  freeze(): Released {
+  /**
+   * Keeps what the state at work uses now, which is about to be committed, beside what the state before uses.
+   * `quiet`, no write is on its way to a slot that was released: only then is any let go.
+   */
+  freeze(quiet: boolean): Released {
     const bits = this.#now();
     const released: Released = { words: [], masks: [] };
     const end = ((this.end + 31) >>> 5) * WORDS;
     for (let at = 0; at < end; at += WORDS) {
       const used = bits[at + USED]!;
       const mask = bits[at + KEPT]! & ~used;
-      if (mask !== 0) {
+      if (quiet && mask !== 0) {
         released.words.push(at);
         released.masks.push(mask);
       }
@@ -163,7 +159,7 @@ export class Slots {
     let below = (1 << (start & 31)) - 1;
     for (; word < words; word++, below = 0) {
       const at = word * WORDS;
-      const taken = bits[at + USED]! | bits[at + KEPT]! | bits[at + BUSY]! | below;
+      const taken = bits[at + USED]! | bits[at + KEPT]! | below;
       if (~taken !== 0) return (word << 5) + (31 - Math.clz32(~taken & -~taken));
     }
     return Math.max(start, this.end);

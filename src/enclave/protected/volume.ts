@@ -235,9 +235,10 @@ export class Volume {
     // What a commit has on its way is not durable yet, and may fail: it is committed once more.
     if (this.#words[Word.changed] === 0 && this.#words[Word.committing] === 0) return;
     this.#requireSound();
+    const quiet = this.blocks.flights.allLanded;
     this.blocks.flights.distrust();
     for (let rank = 0; rank < RANKS; rank++) this.blocks.writeOut(this.#dirtyOf(rank));
-    const released = this.#slots.freeze();
+    const released = this.#slots.freeze(quiet);
     if (durable) this.#soundly(() => this.#file.sync());
     const { slot, position, record, mark } = this.#sealRoot();
     this.#file.write(position, record);
@@ -302,7 +303,7 @@ export class Volume {
     if (words[Word.changed] === 0) return undefined;
     const launched: Promise<void>[] = [];
     for (let rank = 0; rank < RANKS; rank++) launched.push(this.blocks.launch(this.#dirtyOf(rank)));
-    const released = this.#slots.freeze();
+    const released = this.#slots.freeze(true);
     const root = this.#sealRoot();
     words[Word.changed] = 0;
     words[Word.committing] = 1;

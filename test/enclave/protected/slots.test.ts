@@ -37,19 +37,19 @@ test('a slot is never given out while a state needs it, or a write is on its way
         } else if (kind === 'release' && used.length > 0) {
           slots.release(used.splice(which % used.length, 1)[0]!);
         } else if (kind === 'commit') {
-          pending = slots.freeze();
+          const quiet = flying.size === 0;
+          pending = slots.freeze(quiet);
           slots.settle(pending);
           committed = new Set(used);
           maybe = new Set();
         } else if (kind === 'fail') {
-          slots.freeze();
+          slots.freeze(true);
           maybe = new Set([...maybe, ...used]);
         } else if (kind === 'fly' && used.length > 0) {
           const slot = used[which % used.length]!;
           slots.hold(slot);
           flying.add(slot);
         } else if (kind === 'land') {
-          for (const slot of flying) slots.land(slot);
           flying.clear();
         }
       }
