@@ -138,7 +138,9 @@ export const BLOCKING_IDLE_MILLISECONDS = 2000;
 /** The buffer cache of a protected mount unless its grant tells: it fits in the private memory that is the default. */
 export const PROTECTED_CACHE_BYTES_DEFAULT = 786_432;
 /** Room for {@link PROTECTED_FRAMES_MIN} blocks, for a batch of sealed ones, and for the root. */
-export const PROTECTED_CACHE_BYTES_MIN = 536_576;
+export const PROTECTED_CACHE_BYTES_MIN = 540_672;
+/** Who waits for the lock of a file asks again after so long at most. */
+export const FILE_LOCK_PAUSE_MILLISECONDS_MAX = 50;
 /** The secret that a host gives an enclave for its protected mounts. */
 export const FILE_SECRET_BYTES = 32;
 /**

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { STORE_NAME } from '../enclave/protected/format.ts';
-import { cacheBytes } from '../enclave/protected/frames.ts';
+import { cacheBytes, Frames } from '../enclave/protected/frames.ts';
 import { deriveMountKey } from '../enclave/protected/keys.ts';
 import { type MountOptions, ProtectedMount } from '../enclave/protected/mount.ts';
 import { InvalidArgumentError } from '../errors.ts';
@@ -112,7 +112,7 @@ function storeIn(directory: string): string {
 
 function optionsFor(directory: string, key: Bytes): MountOptions {
   const bytes = new Uint8Array(cacheBytes(CACHE_BLOCKS));
-  return { key, path: directory, memory: { address: addressOf(bytes), bytes } };
+  return { key, path: directory, frames: new Frames({ address: addressOf(bytes), bytes }) };
 }
 
 /** Makes names in a directory durable. */

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { constants } from 'node:os';
 import { promisify } from 'node:util';
-import type { BlockFile } from '../enclave/protected/block-file.ts';
+import type { BlockFile, StartedRead } from '../enclave/protected/block-file.ts';
 import { systemError } from '../linux/ffi.ts';
 import { LOCK_EX, LOCK_SH, lockFile } from '../linux/files.ts';
 
@@ -45,6 +45,10 @@ export class NodeBlockFile implements BlockFile {
       done += count;
       if (count === 0 || done === bytes.length) return done;
     }
+  }
+
+  startRead(position: number, bytes: Uint8Array<ArrayBuffer>): StartedRead {
+    return { finish: () => this.read(position, bytes) };
   }
 
   async readAsync(position: number, bytes: Uint8Array<ArrayBuffer>): Promise<number> {

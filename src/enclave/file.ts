@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { highWord, LockKind, lowWord, MODE_BITS, TIMES_BYTES } from '../boundary/files.ts';
 import { CallKind } from '../boundary/kinds.ts';
 import { InvalidArgumentError, SystemError } from '../errors.ts';
-import { FILE_TRANSFER_MAX } from '../limits.ts';
+import { FILE_LOCK_PAUSE_MILLISECONDS_MAX, FILE_TRANSFER_MAX } from '../limits.ts';
 import { FILE_STATUS_BYTES } from '../linux/file-status.ts';
 import { sleep, sleepAsync } from './clock.ts';
 import { Open } from './open.ts';
@@ -14,6 +14,7 @@ import {
   callSync,
   Direction,
   requirePrivate,
+  StartedCall,
   type Transfer,
 } from './transfer.ts';
 import { gather, scatter, totalLength } from './vectors.ts';
@@ -36,7 +37,6 @@ export interface LockOptions {
   readonly shared?: boolean;
 }
 
-const LOCK_PAUSE_MILLISECONDS_MAX = 50;
 const MILLISECONDS_MAX = 8.64e15;
 const UTIME_OMIT = 0x3fff_fffe;
 
@@ -62,6 +62,14 @@ export class File extends Open {
 
   readAsync(buffer: Bytes, options?: AtPosition & AsyncCallOptions): Promise<number> {
     return this.#repeatAsync(CallKind.readFile, buffer, Direction.in, options);
+  }
+
+  /** Starts to read one piece at `position`, of 64 KiB at most, and goes on until it is finished. */
+  startRead(buffer: Bytes, position: number): StartedCall {
+    requirePrivate(buffer);
+    return new StartedCall(
+      this.#transfer(CallKind.readFile, buffer, 0, Direction.in, checkPosition(position, 'position')),
+    );
   }
 
   /** Writes `bytes` and says how many: fewer than all only if the disk fills up meanwhile. */
@@ -278,7 +286,7 @@ function pickShared(options: LockOptions | undefined): LockOptions {
 }
 
 function nextPause(pause: number): number {
-  return Math.min(pause * 2, LOCK_PAUSE_MILLISECONDS_MAX);
+  return Math.min(pause * 2, FILE_LOCK_PAUSE_MILLISECONDS_MAX);
 }
 
 function rethrowUnlessHeld(error: unknown): false {

@@ -5,6 +5,7 @@ import { HostViolation } from '../errors.ts';
 import { addressOf, viewOf } from '../linux/ffi.ts';
 import type { SharedMapping } from '../linux/memory.ts';
 import { setPrivateMemory } from './private-memory.ts';
+import { setSlotMemories } from './protected/granted.ts';
 import { setSharedStore } from './shared-store.ts';
 import { declareDead, EnclaveThread, failEnclave, type ThreadEnvironment } from './thread.ts';
 import { ThreadMessage, type ThreadSeed } from './threads.ts';
@@ -37,6 +38,7 @@ export function runThread(
     const { address, bytes, books } = privateMemory;
     setPrivateMemory({ address, buffer: viewOf(address, bytes), books });
     setSharedStore(seed.store);
+    setSlotMemories(seed.slotMemories);
     const begin = prepare(seed, boundary, fail);
     parentPort?.postMessage(ThreadMessage.loaded);
     Atomics.wait(new Int32Array(gate), 0, 0);

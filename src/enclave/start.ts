@@ -22,6 +22,7 @@ import {
 } from '../linux/memory.ts';
 import { dieWithParent } from '../linux/process.ts';
 import { createBooks, setPrivateMemory } from './private-memory.ts';
+import { createSlotMemories, setSlotMemories } from './protected/granted.ts';
 import { keepFileSecret } from './protected/secret.ts';
 import { createSharedStore, type SharedStore, setSharedStore } from './shared-store.ts';
 import { declareDead, EnclaveThread, failEnclave, type ThreadEnvironment } from './thread.ts';
@@ -67,6 +68,8 @@ async function run(
   if (boot.hasFileSecret === true) receiveFileSecret(boundary);
   const store = mapStore(storeDescriptor(servedChannels(boot)), image.manifest.storeBytes);
   setSharedStore(store);
+  const slotMemories = createSlotMemories(grants.files);
+  setSlotMemories(slotMemories);
   const gate = new SharedArrayBuffer(4);
   const seeds = Array.from({ length: servedChannels(boot) - 1 }, (_, index) => ({
     program: index + 1 < boot.channels ? environment.threadProgram : ENGINE_PROGRAM,
@@ -78,6 +81,7 @@ async function run(
     input,
     privateMemory: { address: memory.address, bytes: memory.buffer.byteLength, books: memory.books },
     store,
+    slotMemories,
     gate,
   }));
   const threads = new Threads(seeds, gate, (thread) =>

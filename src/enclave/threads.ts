@@ -3,6 +3,7 @@ import { Worker } from 'node:worker_threads';
 import type { Boot } from '../boundary/boot.ts';
 import type { WrittenGrants } from '../boundary/grants.ts';
 import { EnclaveError } from '../errors.ts';
+import type { SlotMemories } from './protected/granted.ts';
 import type { SharedStore } from './shared-store.ts';
 
 /** What each thread of the enclave's process starts from. */
@@ -19,6 +20,7 @@ export interface ThreadSeed {
     readonly books: SharedArrayBuffer;
   };
   readonly store: SharedStore;
+  readonly slotMemories: SlotMemories;
   /** A word that opens when the process is locked down. */
   readonly gate: SharedArrayBuffer;
 }

@@ -87,11 +87,45 @@ export function lend(
  */
 export function callSync(transfer: Transfer, options?: CallOptions): number {
   const { calls } = runtime();
-  const { kind, view = NOTHING, offset = 0, length = 0, direction = Direction.none } = transfer;
+  const { view = NOTHING, offset = 0, length = 0, direction = Direction.none } = transfer;
   const timeout = milliseconds(options);
   const payload = lend(calls, view, offset, length, direction);
-  const { handle, a0 = 0, a1 = 0, a2 = 0, a3 = 0, limit = 0, unit = 1 } = transfer;
-  const slot = calls.start(kind, handle, payload, length, a0, a1, a2, a3, 0, 0, timeout, limit, undefined);
+  return finishCall(transfer, calls, payload, startCall(transfer, calls, payload, timeout), timeout);
+}
+
+/** A call that was started and goes on until it is waited for. */
+export class StartedCall {
+  readonly #calls: Calls = runtime().calls;
+  readonly #transfer: Transfer;
+  readonly #payload: number;
+  readonly #slot: number;
+
+  constructor(transfer: Transfer) {
+    const { view = NOTHING, offset = 0, length = 0, direction = Direction.none } = transfer;
+    this.#transfer = transfer;
+    this.#payload = lend(this.#calls, view, offset, length, direction);
+    this.#slot = startCall(transfer, this.#calls, this.#payload, -1);
+  }
+
+  /** What {@link callSync} returns; once. */
+  finish(): number {
+    return finishCall(this.#transfer, this.#calls, this.#payload, this.#slot, -1);
+  }
+}
+
+function startCall(transfer: Transfer, calls: Calls, payload: number, timeout: number): number {
+  const { kind, handle, length = 0, a0 = 0, a1 = 0, a2 = 0, a3 = 0, limit = 0 } = transfer;
+  return calls.start(kind, handle, payload, length, a0, a1, a2, a3, 0, 0, timeout, limit, undefined);
+}
+
+function finishCall(
+  transfer: Transfer,
+  calls: Calls,
+  payload: number,
+  slot: number,
+  timeout: number,
+): number {
+  const { kind, view = NOTHING, offset = 0, length = 0, direction = Direction.none, unit = 1 } = transfer;
   const result = calls.finish(slot, timeout);
   if (length > 0) {
     if (result > 0 && (direction & Direction.in) !== 0) {

@@ -1,13 +1,16 @@
 import { constants } from 'node:os';
+import { setTimeout } from 'node:timers/promises';
 import { FileTamperedError, MemoryError, SystemError } from '../../errors.ts';
 import { PROTECTED_BATCH_BLOCKS } from '../../limits.ts';
 import type { BlockFile } from './block-file.ts';
+import { type MountLock, Word } from './books.ts';
 import { Flights } from './flights.ts';
-import { BLOCK_BYTES, Entry, FANOUT } from './format.ts';
+import { BLOCK_BYTES, Entry, FANOUT, FileRecord, RECORDS_PER_BLOCK, Root } from './format.ts';
 import type { Frames } from './frames.ts';
+import { Incoming } from './incoming.ts';
 import type { Keys } from './keys.ts';
 import type { Slots } from './slots.ts';
-import type { Tree } from './tree.ts';
+import { Tree } from './tree.ts';
 
 /** Thrown where a change must wait for the store and may not: {@link Blocks.attempt} waits and tries again. */
 class Wait {
@@ -23,6 +26,8 @@ interface Arrival {
 }
 
 const ARRIVALS_MAX = 16;
+/** How long a task waits for writes that other threads have on their way. */
+const OTHERS_MILLISECONDS = 1;
 /** After so many waits an operation waits in place: others kept taking the frames that it waited for. */
 const ATTEMPTS_MAX = 1000;
 
@@ -37,21 +42,28 @@ export class Blocks {
   readonly slots: Slots;
   readonly file: BlockFile;
   readonly flights: Flights;
-  /** Trees with a block in a frame or with a user, by number. */
-  readonly trees: Map<number, Tree> = new Map();
+  readonly #path: string;
+  readonly #lock: MountLock;
+  /** This thread's objects of files in use, by their entries; those of files that are not any more are of no use. */
+  readonly #trees: (Tree | undefined)[] = [];
   readonly #views: Uint8Array<ArrayBuffer>[];
   readonly #batch: number[] = [];
+  readonly #incoming: Incoming;
   readonly #arrivals = new Map<number, Arrival>();
   readonly #wait = new Wait();
   /** Whether the store may be waited for in place. */
   #blocking = true;
 
-  constructor(frames: Frames, keys: Keys, slots: Slots, file: BlockFile) {
+  /** `path` is what errors call the mount. */
+  constructor(frames: Frames, keys: Keys, slots: Slots, file: BlockFile, path: string) {
+    this.#path = path;
+    this.#lock = frames.lock;
     this.frames = frames;
     this.keys = keys;
     this.slots = slots;
     this.file = file;
     this.flights = new Flights(frames, slots, file);
+    this.#incoming = new Incoming(frames, file);
     const { staging } = frames;
     this.#views = Array.from({ length: PROTECTED_BATCH_BLOCKS + 1 }, (_, count) =>
       frames.bytes.subarray(staging, staging + count * BLOCK_BYTES),
@@ -124,11 +136,36 @@ export class Blocks {
     this.#drop(frame, true);
   }
 
-  /** The tree has no user any more, or no block: when it has neither, the frame of its record is let go. */
-  letGo(tree: Tree): void {
-    if (tree.frames > 0 || tree.users > 0 || this.trees.get(tree.number) !== tree) return;
-    this.trees.delete(tree.number);
-    if (tree.recordFrame >= 0) this.unpin(tree.recordFrame);
+  /** The file with an entry in the tables of files in use. */
+  treeOf(slot: number): Tree {
+    const { trees } = this.frames;
+    const known = this.#trees[slot];
+    if (
+      known !== undefined &&
+      known.number === trees.numbers[slot] &&
+      known.recordFrame === trees.recordFrames[slot]
+    )
+      return known;
+    const number = trees.numbers[slot]!;
+    const tree = new Tree(this, slot, `file ${number} of ${this.#path}`, this.#recordAt(slot));
+    this.#trees[slot] = tree;
+    return tree;
+  }
+
+  #recordAt(slot: number): number {
+    const { frames } = this;
+    const frame = frames.trees.recordFrames[slot]!;
+    if (frame < 0) return frames.root + Root.table;
+    return frames.at(frame) + (frames.trees.numbers[slot]! % RECORDS_PER_BLOCK) * FileRecord.bytes;
+  }
+
+  /** A file has no user any more, or no block: when it has neither, the frame of its record is let go. */
+  letGo(slot: number): void {
+    const { trees } = this.frames;
+    if (trees.frames[slot]! > 0 || trees.users[slot]! > 0) return;
+    const recordFrame = trees.recordFrames[slot]!;
+    trees.remove(slot);
+    this.unpin(recordFrame);
   }
 
   /** Seals frames into free slots, next to each other where there is room, and writes each run by one call. */
@@ -144,6 +181,7 @@ export class Blocks {
   /** Seals frames of a list into the staging memory, as many as get slots in a row. They stay dirty. */
   sealRun(list: readonly number[], start: number): { first: number; count: number } {
     const first = this.#allocate();
+    this.frames.words[Word.storeWrites]! += 1;
     let count = 0;
     for (let slot = first; ; ) {
       this.#seal(list[start + count]!, slot, count);
@@ -163,13 +201,16 @@ export class Blocks {
   }
 
   /** Writes out a batch of blocks while the thread goes on; they count as clean meanwhile. */
-  async flushAsync(): Promise<void> {
-    if (this.frames.dirtyCount === 0) return;
-    const list = this.#batchAround(this.frames.dirtyFrame(0)).filter(
-      (frame) => this.frames.flights[frame] === 0,
-    );
-    if (list.length === 0) return this.flights.settled();
-    await this.launch(list);
+  flushAsync(): Promise<void> {
+    return this.#lock.run(async () => {
+      if (this.frames.dirtyCount === 0) return;
+      const list = this.#batchAround(this.frames.dirtyFrame(0)).filter(
+        (frame) => this.frames.flights[frame] === 0,
+      );
+      if (list.length > 0) await this.launch(list);
+      else if (!this.flights.ownLanded) await this.flights.settled();
+      else await setTimeout(OTHERS_MILLISECONDS);
+    });
   }
 
   /** Seals frames now; the promise settles when the store has them. */
@@ -192,17 +233,20 @@ export class Blocks {
    */
   async attempt<Result>(operation: () => Result, check: () => void): Promise<Result> {
     for (let attempts = 0; ; attempts++) {
-      check();
-      this.#blocking = attempts >= ATTEMPTS_MAX;
+      let waiting: Promise<void>;
+      this.#lock.take();
       try {
+        check();
+        this.#blocking = attempts >= ATTEMPTS_MAX;
         return operation();
       } catch (error) {
         if (error !== this.#wait) throw error;
+        waiting = this.#wait.count === 0 ? this.flushAsync() : this.#fetch();
       } finally {
         this.#blocking = true;
+        this.#lock.give();
       }
-      if (this.#wait.count === 0) await this.flushAsync();
-      else await this.#fetch();
+      await waiting;
     }
   }
 
@@ -271,6 +315,7 @@ export class Blocks {
       this.#load(entryAt, ahead);
       this.#open(tree, level, index, entryAt, 0, wanted);
     } catch (error) {
+      this.#incoming.end();
       this.frames.giveBack(wanted);
       throw error;
     }
@@ -288,18 +333,19 @@ export class Blocks {
         break;
       }
     }
+    this.#incoming.end();
     this.unpin(wanted);
     return wanted;
   }
 
-  /** Puts what the host has for an entry and those after it into the staging memory, where it is private. */
+  /** Has what the host has for an entry and those after it come into the staging memory, where it is private. */
   #load(entryAt: number, count: number): void {
     const slot = this.slotAt(entryAt);
-    const view = this.#views[count]!;
     const arrival = this.#arrivals.get(slot);
     if (arrival !== undefined) {
       this.#arrivals.delete(slot);
       if (this.#matches(arrival.entry, entryAt)) {
+        const view = this.#views[count]!;
         view.set(arrival.bytes.subarray(0, view.length));
         if (arrival.bytes.length < view.length) view.fill(0, arrival.bytes.length);
         return;
@@ -311,8 +357,7 @@ export class Blocks {
       this.#wait.entry.set(this.frames.bytes.subarray(entryAt, entryAt + Entry.bytes));
       throw this.#wait;
     }
-    const read = this.file.read(slot * BLOCK_BYTES, view);
-    if (read < view.length) view.fill(0, read);
+    this.#incoming.start(slot, count);
   }
 
   #matches(entry: Uint8Array<ArrayBuffer>, entryAt: number): boolean {
@@ -331,6 +376,7 @@ export class Blocks {
 
   #open(tree: Tree, level: number, index: number, entryAt: number, staged: number, frame: number): void {
     const { staging, bytes } = this.frames;
+    this.#incoming.require(staged);
     const nonceAt = entryAt + Entry.nonce;
     const from = staging + staged * BLOCK_BYTES;
     const to = this.frames.at(frame);
@@ -355,9 +401,9 @@ export class Blocks {
   }
 
   #drop(frame: number, known: boolean): void {
-    const tree = this.frames.trees[frame]!;
+    const owner = this.frames.owners[frame]!;
     this.frames.drop(frame, known);
-    this.letGo(tree);
+    this.letGo(owner);
   }
 
   #waitForRoom(): Wait {
@@ -385,10 +431,9 @@ export class Blocks {
   }
 
   inFileOrder(list: number[]): number[] {
-    const { trees, indexes } = this.frames;
-    return list.sort(
-      (left, right) => trees[left]!.number - trees[right]!.number || indexes[left]! - indexes[right]!,
-    );
+    const { owners, indexes, trees } = this.frames;
+    const numberOf = (frame: number) => trees.numbers[owners[frame]!]!;
+    return list.sort((left, right) => numberOf(left) - numberOf(right) || indexes[left]! - indexes[right]!);
   }
 
   #allocate(): number {
@@ -399,7 +444,7 @@ export class Blocks {
 
   #seal(frame: number, slot: number, staged: number): void {
     const { frames, keys } = this;
-    const tree = frames.trees[frame]!;
+    const tree = this.treeOf(frames.owners[frame]!);
     const above = frames.parents[frame]!;
     const entryAt = this.entryAt(tree, above, frames.indexes[frame]!);
     const { seals } = tree;

@@ -1,6 +1,7 @@
 import { FILE_DURABILITIES, type FileDurability } from '../../boundary/grants.ts';
 import { AbortError, InvalidArgumentError, SgxioError, TimeoutError } from '../../errors.ts';
 import type { AsyncCallOptions } from '../transfer.ts';
+import { type MountLock, MountState, Word } from './books.ts';
 import { Names } from './names.ts';
 import type { Tree } from './tree.ts';
 import type { Volume } from './volume.ts';
@@ -14,8 +15,8 @@ export class Core {
   readonly names: Names;
   readonly durability: Durability;
   readonly now: () => number;
-  #open = true;
-  #begun = false;
+  readonly lock: MountLock;
+  readonly #words: Int32Array<ArrayBuffer>;
 
   constructor(volume: Volume, durability: Durability, now: () => number) {
     if (!FILE_DURABILITIES.includes(durability)) {
@@ -23,7 +24,10 @@ export class Core {
         `there is no durability '${durability}'; there are ${FILE_DURABILITIES.join(', ')}`,
       );
     }
+    const { lock, words } = volume.blocks.frames;
     this.volume = volume;
+    this.lock = lock;
+    this.#words = words;
     this.durability = durability;
     this.now = now;
     this.names = new Names(volume, now);
@@ -31,26 +35,35 @@ export class Core {
 
   /** Runs what changes nothing. */
   read<Result>(operation: () => Result): Result {
-    this.#requireOpen();
-    return operation();
+    this.lock.take();
+    try {
+      this.#requireOpen();
+      return operation();
+    } finally {
+      this.lock.give();
+    }
   }
 
   async readAsync<Result>(operation: () => Result, options?: AsyncCallOptions): Promise<Result> {
-    this.#requireOpen();
     return await this.volume.blocks.attempt(operation, this.#patience(options));
   }
 
   change<Result>(operation: () => Result): Result {
-    this.#begin();
-    const result = operation();
-    if (this.durability === 'write') this.volume.commit(true);
-    return result;
+    return this.lock.run(() => {
+      this.#begin();
+      const result = operation();
+      if (this.durability === 'write') this.volume.commit(true);
+      return result;
+    });
   }
 
   async changeAsync<Result>(operation: () => Result, options?: AsyncCallOptions): Promise<Result> {
-    this.#begin();
     const { blocks } = this.volume;
-    const result = await blocks.attempt(operation, this.#patience(options));
+    const check = this.#patience(options);
+    const result = await blocks.attempt(operation, () => {
+      check();
+      this.#begin();
+    });
     if (this.durability === 'write') await this.volume.commitAsync(true);
     // Write-behind: a cache that is half dirty is written out before it is full.
     else if (blocks.frames.dirtyCount > blocks.frames.count >> 1) await blocks.flushAsync();
@@ -58,8 +71,7 @@ export class Core {
   }
 
   sync(): void {
-    this.#requireOpen();
-    this.volume.commit(this.durability !== 'none');
+    this.read(() => this.volume.commit(this.durability !== 'none'));
   }
 
   async syncAsync(): Promise<void> {
@@ -69,28 +81,31 @@ export class Core {
 
   /** One user of a file less; one without a name goes with its last. */
   leave(tree: Tree): void {
-    if (this.#open && tree.orphan && tree.users === 1) this.names.destroyIfPossible(tree);
-    this.volume.leave(tree);
+    this.lock.run(() => {
+      if (!this.isOpen) return;
+      if (tree.orphan && tree.users === 1) this.names.destroyIfPossible(tree);
+      this.volume.leave(tree);
+    });
   }
 
   get isOpen(): boolean {
-    return this.#open;
+    return this.#words[Word.state] === MountState.open;
   }
 
   close(): void {
-    this.#open = false;
+    this.#words[Word.state] = MountState.closed;
   }
 
   #begin(): void {
     this.#requireOpen();
     this.volume.beginChange();
-    if (this.#begun) return;
-    this.#begun = true;
+    if (this.#words[Word.begun] !== 0) return;
+    this.#words[Word.begun] = 1;
     this.names.destroyOrphans();
   }
 
   #requireOpen(): void {
-    if (!this.#open) throw new SgxioError('SGXIO_CLOSED', `${this.volume.path} was closed; open it again`);
+    if (!this.isOpen) throw new SgxioError('SGXIO_CLOSED', `${this.volume.path} was closed; open it again`);
   }
 
   #patience({ signal, timeout }: AsyncCallOptions = {}): () => void {

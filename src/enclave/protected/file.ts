@@ -1,4 +1,6 @@
 import { InvalidArgumentError, SgxioError, SystemError } from '../../errors.ts';
+import { FILE_LOCK_PAUSE_MILLISECONDS_MAX } from '../../limits.ts';
+import { sleep } from '../clock.ts';
 import { type AsyncCallOptions, type CallOptions, requirePrivate } from '../transfer.ts';
 import type { Core } from './core.ts';
 import { BLOCK_BYTES } from './format.ts';
@@ -78,8 +80,10 @@ export class ProtectedFile {
   async readAsync(buffer: Bytes, options?: AtPosition & AsyncCallOptions): Promise<number> {
     const tree = this.#readable(buffer);
     const position = this.#positionIn(options);
-    const moves = options?.position === undefined;
-    if (moves) this.#position = position + Math.max(0, Math.min(buffer.length, tree.size - position));
+    if (options?.position === undefined) {
+      const left = this.#core.read(() => tree.size) - position;
+      this.#position = position + Math.max(0, Math.min(buffer.length, left));
+    }
     let done = 0;
     // Piece by piece: no more is asked of the cache at once than it has room for.
     for (let count = -1; count !== 0 && done < buffer.length; done += count) {
@@ -163,15 +167,18 @@ export class ProtectedFile {
   /** Sends the changed blocks of a range to the store, so that the next `sync` has less to do (gmsync of GPUfs). */
   writeBack(position: number, length: number): void {
     const tree = this.#use();
-    const { blocks } = this.#core.volume;
     const first = Math.floor(checkPosition(position, 'position') / BLOCK_BYTES);
-    const end = Math.ceil(Math.min(position + checkPosition(length, 'length'), tree.size) / BLOCK_BYTES);
-    const list: number[] = [];
-    for (let index = first; index < end; index++) {
-      const frame = blocks.frames.find(tree, 0, index);
-      if (frame >= 0 && blocks.frames.isDirty(frame)) list.push(frame);
-    }
-    blocks.writeOut(list);
+    const upTo = position + checkPosition(length, 'length');
+    this.#core.read(() => {
+      const { blocks } = this.#core.volume;
+      const end = Math.ceil(Math.min(upTo, tree.size) / BLOCK_BYTES);
+      const list: number[] = [];
+      for (let index = first; index < end; index++) {
+        const frame = blocks.frames.find(tree, 0, index);
+        if (frame >= 0 && blocks.frames.isDirty(frame)) list.push(frame);
+      }
+      blocks.writeOut(list);
+    });
   }
 
   /**
@@ -183,9 +190,11 @@ export class ProtectedFile {
     checkPosition(position, 'position');
     const write = options?.write === true;
     if (write) this.#requireAccess('write');
-    if (position >= tree.size)
-      throw new InvalidArgumentError('map a block that the file has: truncate it first');
-    const map = () => new Mapping(this.#core, tree, Math.floor(position / BLOCK_BYTES), write);
+    const map = () => {
+      if (position >= tree.size)
+        throw new InvalidArgumentError('map a block that the file has: truncate it first');
+      return new Mapping(this.#core, tree, Math.floor(position / BLOCK_BYTES), write);
+    };
     return write ? this.#core.change(map) : this.#core.read(map);
   }
 
@@ -205,7 +214,8 @@ export class ProtectedFile {
   }
 
   stat(_options?: CallOptions): ProtectedStats {
-    return new ProtectedStats(this.#use());
+    const tree = this.#use();
+    return this.#core.read(() => new ProtectedStats(tree));
   }
 
   async statAsync(options?: AsyncCallOptions): Promise<ProtectedStats> {
@@ -234,28 +244,42 @@ export class ProtectedFile {
     this.setTimes(times, options);
   }
 
-  /** Locks the file against others of this mount that lock it; false when they have it. */
+  /** Locks the file against others of this mount, on all threads, that lock it; false when they have it. */
   tryLock(options?: LockOptions & CallOptions): boolean {
-    return FileLocks.of(this.#use()).take(this, options?.shared === true);
+    const tree = this.#use();
+    return this.#core.read(() => FileLocks.of(tree).take(this, options?.shared === true));
   }
 
   async tryLockAsync(options?: LockOptions & AsyncCallOptions): Promise<boolean> {
     return this.tryLock(options);
   }
 
-  /** Locks the file; EDEADLK when another open file of this thread has it, which cannot let go meanwhile. */
+  /**
+   * Waits for the lock; late, it fails with ETIMEDOUT. EDEADLK when another open file of this thread has it, which
+   * cannot let go meanwhile.
+   */
   lock(options?: LockOptions & CallOptions): void {
-    if (!this.tryLock(options)) throw failure('EDEADLK', 'flock', this.path);
+    const until = performance.now() + (options?.timeout ?? Number.POSITIVE_INFINITY);
+    for (
+      let pause = 1;
+      !this.tryLock(options);
+      pause = Math.min(2 * pause, FILE_LOCK_PAUSE_MILLISECONDS_MAX)
+    ) {
+      if (FileLocks.of(this.#tree).held) throw failure('EDEADLK', 'flock', this.path);
+      const left = until - performance.now();
+      if (left <= 0) throw failure('ETIMEDOUT', 'flock', this.path);
+      sleep(Math.min(pause, left));
+    }
   }
 
   /** Waits for the lock; late, it fails with ETIMEDOUT. */
   async lockAsync(options?: LockOptions & AsyncCallOptions): Promise<void> {
-    const locks = FileLocks.of(this.#use());
-    await locks.wait(() => locks.take(this, options?.shared === true), options, this.path);
+    await FileLocks.of(this.#use()).wait(() => this.tryLock(options), options, this.path);
   }
 
   unlock(_options?: CallOptions): void {
-    FileLocks.of(this.#use()).drop(this);
+    const tree = this.#use();
+    this.#core.lock.run(() => FileLocks.of(tree).drop(this));
   }
 
   async unlockAsync(options?: AsyncCallOptions): Promise<void> {
@@ -287,7 +311,7 @@ export class ProtectedFile {
 
   #end(): void {
     this.#open = false;
-    FileLocks.of(this.#tree).drop(this);
+    this.#core.lock.run(() => FileLocks.of(this.#tree).drop(this));
     this.#core.leave(this.#tree);
   }
 

@@ -1,11 +1,8 @@
 import type { BlockFile } from './block-file.ts';
+import { Word } from './books.ts';
 import { BLOCK_BYTES } from './format.ts';
 import type { Frames } from './frames.ts';
 import type { Slots } from './slots.ts';
-
-interface Flight {
-  readonly frames: Set<number>;
-}
 
 /**
  * Writes to the store that are on their way while the thread goes on. A frame in flight stays where it is, counts as
@@ -15,8 +12,8 @@ export class Flights {
   readonly #frames: Frames;
   readonly #slots: Slots;
   readonly #file: BlockFile;
-  readonly #flying = new Map<number, Flight>();
-  readonly #all = new Set<Promise<void>>();
+  /** Those of this thread. */
+  readonly #own = new Set<Promise<void>>();
 
   constructor(frames: Frames, slots: Slots, file: BlockFile) {
     this.#frames = frames;
@@ -24,62 +21,70 @@ export class Flights {
     this.#file = file;
   }
 
-  get none(): boolean {
-    return this.#all.size === 0;
+  /** Whether this thread has none on its way. */
+  get ownLanded(): boolean {
+    return this.#own.size === 0;
+  }
+
+  /** Whether no thread has any on its way. */
+  get allLanded(): boolean {
+    return this.#frames.words[Word.flights] === 0;
   }
 
   /** Sends `bytes`, which frames were sealed into, to the slots from `first` on. */
   start(frames: readonly number[], first: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    const flight: Flight = { frames: new Set(frames) };
+    const { words, pins, flights } = this.#frames;
+    words[Word.flights]! += 1;
+    words[Word.lastFlight] = (words[Word.lastFlight]! + 1) & 0x7fff_ffff || 1;
+    const flight = words[Word.lastFlight]!;
     for (const frame of frames) {
       this.#frames.clean(frame);
-      this.#frames.pins[frame]! += 1;
-      this.#frames.flights[frame] = 1;
-      this.#flying.set(frame, flight);
+      pins[frame]! += 1;
+      flights[frame] = flight;
     }
-    const count = bytes.length / BLOCK_BYTES;
-    for (let index = 0; index < count; index++) this.#slots.hold(first + index);
+    for (let slot = first; slot < first + frames.length; slot++) this.#slots.hold(slot);
+    const land = (failed: boolean) => this.#frames.lock.run(() => this.#land(flight, frames, failed));
     const landed = this.#file.writeAsync(first * BLOCK_BYTES, bytes).then(
-      () => this.#land(flight, first, count, false),
+      () => land(false),
       (error: unknown) => {
-        this.#land(flight, first, count, true);
+        land(true);
         throw error;
       },
     );
-    const settled = landed.catch(() => {}).finally(() => this.#all.delete(settled));
-    this.#all.add(settled);
+    const settled = landed.catch(() => {}).finally(() => this.#own.delete(settled));
+    this.#own.add(settled);
     return landed;
   }
 
-  /** When all that is on its way now has arrived or failed. */
+  /** When all of this thread that is on its way now has arrived or failed. */
   async settled(): Promise<void> {
-    await Promise.all(this.#all);
+    await Promise.all(this.#own);
   }
 
   /** Frames in flight are dirty again: a commit that does not wait for them writes them itself. */
   distrust(): void {
-    for (const frame of this.#flying.keys()) this.#frames.dirty(frame);
+    if (this.allLanded) return;
+    const { count, flights } = this.#frames;
+    for (let frame = 0; frame < count; frame++) if (flights[frame] !== 0) this.#frames.dirty(frame);
   }
 
   /** The frame's block is gone. */
   forget(frame: number): void {
-    const flight = this.#flying.get(frame);
-    if (flight === undefined) return;
-    flight.frames.delete(frame);
-    this.#release(frame);
+    if (this.#frames.flights[frame] !== 0) this.#release(frame);
   }
 
-  #land(flight: Flight, first: number, count: number, failed: boolean): void {
-    for (const frame of flight.frames) {
+  #land(flight: number, frames: readonly number[], failed: boolean): void {
+    this.#frames.words[Word.flights]! -= 1;
+    this.#frames.words[Word.storeWrites]! += 1;
+    for (const frame of frames) {
+      if (this.#frames.flights[frame] !== flight) continue;
       if (failed) this.#frames.dirty(frame);
       this.#release(frame);
     }
-    for (let index = 0; index < count; index++) this.#slots.land(first + index);
   }
 
   #release(frame: number): void {
     this.#frames.pins[frame]! -= 1;
     this.#frames.flights[frame] = 0;
-    this.#flying.delete(frame);
   }
 }

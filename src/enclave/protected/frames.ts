@@ -1,48 +1,83 @@
-import { InvalidArgumentError } from '../../errors.ts';
+import { InvalidArgumentError, SgxioError } from '../../errors.ts';
 import { PROTECTED_BATCH_BLOCKS, PROTECTED_FRAMES_MIN } from '../../limits.ts';
 import type { MappedMemory } from '../../linux/openssl.ts';
-import { Word } from '../memory/layout.ts';
+import { Word as PolicyWord } from '../memory/layout.ts';
 import { createPolicy, type EvictionPolicy } from '../memory/policy.ts';
 import type { PrivateRegion } from '../private-memory.ts';
-import { BLOCK_BYTES, ROOT_BYTES, RootHeader } from './format.ts';
+import { BOOK_WORDS, MountLock, MountState, Word } from './books.ts';
+import {
+  BLOCK_BYTES,
+  MARK_BYTES,
+  MOUNT_ID_BYTES,
+  MOUNT_KEY_BYTES,
+  ROOT_BYTES,
+  ROOT_SLOTS,
+} from './format.ts';
 import type { Tree } from './tree.ts';
+import { Trees, treeTableBytes } from './trees.ts';
 
 const NONE = -1;
 /** Levels of the blocks of one kind of file; those of the table of files are written after those of others. */
 const RANKS_PER_KIND = 8;
 const POLICY_WORDS = 96;
-const ROOT_ROOM: number = RootHeader.bytes + ROOT_BYTES;
-const KEY_ROOM = 64;
-const FIXED_BYTES: number = ROOT_ROOM + KEY_ROOM + PROTECTED_BATCH_BLOCKS * BLOCK_BYTES;
+
+/** What lies before the frames, each at a multiple of its size. */
+const TRANSACTIONS = BOOK_WORDS * 4;
+const POLICY: number = TRANSACTIONS + ROOT_SLOTS * 8;
+const NEWEST_MARK: number = POLICY + POLICY_WORDS * 4;
+const MOUNT_ID: number = NEWEST_MARK + MARK_BYTES;
+/** From here on lie secrets. */
+const KEY: number = MOUNT_ID + MOUNT_ID_BYTES;
+const SCRATCH_KEY: number = KEY + MOUNT_KEY_BYTES;
+const ROOT: number = SCRATCH_KEY + MOUNT_KEY_BYTES;
+const STAGING: number = Math.ceil((ROOT + ROOT_BYTES) / BLOCK_BYTES) * BLOCK_BYTES;
+const POOL: number = STAGING + PROTECTED_BATCH_BLOCKS * BLOCK_BYTES;
+
+/** Of each frame: its Int32 tables, two of them in buckets of up to twice as many; its bytes; two files in use. */
+const INT32_TABLES = 13;
+const TREES_PER_FRAME = 2;
+const BOOKS_PER_FRAME: number = (INT32_TABLES + 2) * 4 + 4 + treeTableBytes(TREES_PER_FRAME);
 
 /** Private memory for a cache of so many blocks. */
 export function cacheBytes(blocks: number): number {
-  return Math.ceil(FIXED_BYTES / BLOCK_BYTES) * BLOCK_BYTES + blocks * BLOCK_BYTES;
+  return Math.ceil((POOL + blocks * (BLOCK_BYTES + BOOKS_PER_FRAME)) / BLOCK_BYTES) * BLOCK_BYTES;
 }
 
 /**
- * The frames of a mount's buffer cache, shared by all of its files (GPUfs, 4): which block is in which, who holds it,
- * and what differs from the store. A block is named by its tree, its level and its index; the block above it, whose
- * entry says where it lies, stays in its frame while this one does.
+ * The frames of a mount's buffer cache, shared by all of its files and by all threads (GPUfs, 4): which block is in
+ * which, who holds it, and what differs from the store. A block is named by its file, its level and its index; the
+ * block above it, whose entry says where it lies, stays in its frame while this one does.
+ *
+ * All of it lies in one region of private memory, of which each thread has its own views: see books.ts.
  */
 export class Frames {
   readonly count: number;
   readonly memory: MappedMemory;
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly view: DataView<ArrayBuffer>;
-  /** Offsets in the memory: of the root, of 32 bytes for a key, of room for a batch of sealed blocks, of the frames. */
+  readonly words: Int32Array<ArrayBuffer>;
+  readonly lock: MountLock;
+  /** The transaction that each root slot may hold. */
+  readonly transactions: Float64Array<ArrayBuffer>;
+  /** The tag of the newest root that the store has. */
+  readonly newestMark: Uint8Array<ArrayBuffer>;
+  readonly mountId: Uint8Array<ArrayBuffer>;
+  readonly mountKey: Uint8Array<ArrayBuffer>;
+  /** Offsets in the memory: of the root, of 32 bytes for a key, of room for a batch of sealed blocks. */
   readonly root: number;
   readonly key: number;
   readonly staging: number;
+  readonly trees: Trees;
   readonly #pool: number;
-  readonly trees: (Tree | undefined)[];
+  /** The file of each frame's block, by its entry in `trees`; -1 when it has none. */
+  readonly owners: Int32Array<ArrayBuffer>;
   readonly levels: Uint8Array<ArrayBuffer>;
   readonly indexes: Uint32Array<ArrayBuffer>;
   /** The frame of the block above, or -1 for the top of a tree, whose entry lies in the tree's record. */
   readonly parents: Int32Array<ArrayBuffer>;
   readonly pins: Int32Array<ArrayBuffer>;
-  /** Writes of the frame that are on their way. */
-  readonly flights: Uint8Array<ArrayBuffer>;
+  /** The write of the frame that is on its way, or 0. */
+  readonly flights: Int32Array<ArrayBuffer>;
   readonly #policy: EvictionPolicy;
   readonly #pageOf: Int32Array<ArrayBuffer>;
   readonly #next: Int32Array<ArrayBuffer>;
@@ -50,61 +85,89 @@ export class Frames {
   readonly #bucketMask: number;
   readonly #dirty: Int32Array<ArrayBuffer>;
   readonly #dirtyAt: Int32Array<ArrayBuffer>;
-  #dirtyCount = 0;
-  #firstFree = NONE;
-  #freeCount = 0;
 
   constructor({ address, bytes }: PrivateRegion) {
-    const start = bytes.byteOffset;
-    this.memory = { address: address - start, buffer: bytes.buffer };
-    this.bytes = new Uint8Array(bytes.buffer);
-    this.view = new DataView(bytes.buffer);
-    this.root = start;
-    this.key = start + ROOT_ROOM;
-    this.staging = this.key + KEY_ROOM;
-    this.#pool = start + Math.ceil(FIXED_BYTES / BLOCK_BYTES) * BLOCK_BYTES;
-    const count = Math.floor((start + bytes.length - this.#pool) / BLOCK_BYTES);
+    const { buffer, byteOffset: start } = bytes;
+    const count = Math.floor((bytes.length - POOL) / (BLOCK_BYTES + BOOKS_PER_FRAME));
     if (!(count >= PROTECTED_FRAMES_MIN)) {
       throw new InvalidArgumentError(
         `the cache of a protected mount takes ${cacheBytes(PROTECTED_FRAMES_MIN)} bytes or more, not ${bytes.length}`,
       );
     }
+    const piece = (offset: number, length: number) => new Uint8Array(buffer, start + offset, length);
     this.count = count;
-    this.trees = new Array<Tree | undefined>(count).fill(undefined);
-    this.levels = new Uint8Array(count);
-    this.indexes = new Uint32Array(count);
-    this.parents = new Int32Array(count);
-    this.pins = new Int32Array(count);
-    this.flights = new Uint8Array(count);
-    this.#pageOf = new Int32Array(count).fill(NONE);
-    this.#next = new Int32Array(count);
-    const buckets = 2 ** Math.ceil(Math.log2(count));
-    this.#buckets = new Int32Array(buckets).fill(NONE);
-    this.#bucketMask = buckets - 1;
-    this.#dirty = new Int32Array(count);
-    this.#dirtyAt = new Int32Array(count).fill(NONE);
-    this.#policy = createPolicy('s3-fifo', this.#policyLayout(count));
-    for (let frame = count - 1; frame >= 0; frame--) this.#give(frame);
-  }
-
-  #policyLayout(count: number): Parameters<typeof createPolicy>[1] {
-    const words = new Int32Array(POLICY_WORDS);
-    words[Word.limit] = count;
-    const ghosts = 2 ** Math.floor(Math.log2(count));
-    return {
+    this.memory = { address: address - start, buffer };
+    this.bytes = new Uint8Array(buffer);
+    this.view = new DataView(buffer);
+    this.words = new Int32Array(buffer, start, BOOK_WORDS);
+    this.lock = new MountLock(this.words);
+    this.transactions = new Float64Array(buffer, start + TRANSACTIONS, ROOT_SLOTS);
+    this.newestMark = piece(NEWEST_MARK, MARK_BYTES);
+    this.mountId = piece(MOUNT_ID, MOUNT_ID_BYTES);
+    this.mountKey = piece(KEY, MOUNT_KEY_BYTES);
+    this.key = start + SCRATCH_KEY;
+    this.root = start + ROOT;
+    this.staging = start + STAGING;
+    this.#pool = start + POOL;
+    let at = this.#pool + count * BLOCK_BYTES;
+    const table = (length: number): Int32Array<ArrayBuffer> => {
+      at += length * 4;
+      return new Int32Array(buffer, at - length * 4, length);
+    };
+    const byteTable = (): Uint8Array<ArrayBuffer> => {
+      at += count;
+      return new Uint8Array(buffer, at - count, count);
+    };
+    this.owners = table(count);
+    this.parents = table(count);
+    this.pins = table(count);
+    this.flights = table(count);
+    this.#pageOf = table(count);
+    this.#next = table(count);
+    this.#dirty = table(count);
+    this.#dirtyAt = table(count);
+    this.indexes = new Uint32Array(buffer, table(count).byteOffset, count);
+    const policy = { newer: table(count), older: table(count), ...ghosts(count, table) };
+    this.#buckets = table(2 ** Math.ceil(Math.log2(count)));
+    this.#bucketMask = this.#buckets.length - 1;
+    this.trees = new Trees(buffer, at, TREES_PER_FRAME * count, this.words);
+    at += treeTableBytes(this.trees.capacity);
+    this.levels = byteTable();
+    this.#policy = createPolicy('s3-fifo', {
       frames: count,
-      words,
+      words: new Int32Array(buffer, start + POLICY, POLICY_WORDS),
       pins: this.pins,
       pageOf: this.#pageOf,
-      policy: {
-        queue: new Uint8Array(count),
-        uses: new Uint8Array(count),
-        newer: new Int32Array(count),
-        older: new Int32Array(count),
-        ghostPage: new Int32Array(ghosts),
-        ghostTime: new Int32Array(ghosts),
-      },
-    };
+      policy: { ...policy, queue: byteTable(), uses: byteTable() },
+    });
+  }
+
+  get isOpen(): boolean {
+    return this.words[Word.state] === MountState.open;
+  }
+
+  /** Makes the cache empty, for a mount that nobody has opened: one that was closed stays closed. */
+  format(): void {
+    const { words } = this;
+    if (words[Word.state] !== MountState.unopened) {
+      throw new SgxioError(
+        'SGXIO_CLOSED',
+        'the mount was closed by another thread; close it when all are done',
+      );
+    }
+    words.fill(0, Word.state);
+    words[Word.newestRoot] = NONE;
+    words[Word.rootInFlight] = NONE;
+    words[Word.firstFreeFrame] = NONE;
+    const policyWords = new Int32Array(words.buffer, words.byteOffset + POLICY, POLICY_WORDS);
+    policyWords.fill(0);
+    policyWords[PolicyWord.limit] = this.count;
+    this.#buckets.fill(NONE);
+    this.#dirtyAt.fill(NONE);
+    this.pins.fill(0);
+    this.flights.fill(0);
+    this.trees.format();
+    for (let frame = this.count - 1; frame >= 0; frame--) this.#give(frame);
   }
 
   /** Where a frame lies in the memory. */
@@ -112,15 +175,11 @@ export class Frames {
     return this.#pool + frame * BLOCK_BYTES;
   }
 
-  get free(): number {
-    return this.#freeCount;
-  }
-
   find(tree: Tree, level: number, index: number): number {
     let frame = this.#buckets[hashOf(tree, level, index) & this.#bucketMask]!;
     while (
       frame >= 0 &&
-      (this.indexes[frame] !== index || this.trees[frame] !== tree || this.levels[frame] !== level)
+      (this.indexes[frame] !== index || this.owners[frame] !== tree.slot || this.levels[frame] !== level)
     ) {
       frame = this.#next[frame]!;
     }
@@ -133,10 +192,9 @@ export class Frames {
 
   /** A free frame, or -1: it is the caller's to install or to give back. */
   take(): number {
-    const frame = this.#firstFree;
+    const frame = this.words[Word.firstFreeFrame]!;
     if (frame < 0) return NONE;
-    this.#firstFree = this.#next[frame]!;
-    this.#freeCount--;
+    this.words[Word.firstFreeFrame] = this.#next[frame]!;
     return frame;
   }
 
@@ -148,7 +206,7 @@ export class Frames {
   install(frame: number, tree: Tree, level: number, index: number, parent: number): void {
     const hash = hashOf(tree, level, index);
     const bucket = hash & this.#bucketMask;
-    this.trees[frame] = tree;
+    this.owners[frame] = tree.slot;
     this.levels[frame] = level;
     this.indexes[frame] = index;
     this.parents[frame] = parent;
@@ -157,7 +215,7 @@ export class Frames {
     this.#buckets[bucket] = frame;
     this.#pageOf[frame] = hash;
     if (parent >= 0) this.pins[parent]! += 1;
-    tree.frames++;
+    this.trees.frames[tree.slot]! += 1;
     this.#policy.insert(frame, hash);
   }
 
@@ -175,8 +233,8 @@ export class Frames {
   drop(frame: number, known: boolean): void {
     if (known) this.#policy.remove(frame);
     this.clean(frame);
-    const tree = this.trees[frame]!;
-    const bucket = hashOf(tree, this.levels[frame]!, this.indexes[frame]!) & this.#bucketMask;
+    const owner = this.owners[frame]!;
+    const bucket = this.#pageOf[frame]! & this.#bucketMask;
     if (this.#buckets[bucket] === frame) {
       this.#buckets[bucket] = this.#next[frame]!;
     } else {
@@ -186,8 +244,7 @@ export class Frames {
     }
     const parent = this.parents[frame]!;
     if (parent >= 0) this.pins[parent]! -= 1;
-    tree.frames--;
-    this.trees[frame] = undefined;
+    this.trees.frames[owner]! -= 1;
     this.#give(frame);
   }
 
@@ -202,7 +259,7 @@ export class Frames {
   }
 
   get dirtyCount(): number {
-    return this.#dirtyCount;
+    return this.words[Word.dirtyFrames]!;
   }
 
   dirtyFrame(position: number): number {
@@ -211,14 +268,18 @@ export class Frames {
 
   dirty(frame: number): void {
     if (this.#dirtyAt[frame]! >= 0) return;
-    this.#dirtyAt[frame] = this.#dirtyCount;
-    this.#dirty[this.#dirtyCount++] = frame;
+    const count = this.words[Word.dirtyFrames]!;
+    this.#dirtyAt[frame] = count;
+    this.#dirty[count] = frame;
+    this.words[Word.dirtyFrames] = count + 1;
   }
 
   clean(frame: number): void {
     const at = this.#dirtyAt[frame]!;
     if (at < 0) return;
-    const last = this.#dirty[--this.#dirtyCount]!;
+    const count = this.words[Word.dirtyFrames]! - 1;
+    const last = this.#dirty[count]!;
+    this.words[Word.dirtyFrames] = count;
     this.#dirty[at] = last;
     this.#dirtyAt[last] = at;
     this.#dirtyAt[frame] = NONE;
@@ -226,23 +287,32 @@ export class Frames {
 
   /** In which order blocks are written: each before the one that holds its entry. */
   rank(frame: number): number {
-    return (this.trees[frame]!.isTable ? RANKS_PER_KIND : 0) + this.levels[frame]!;
+    return (this.owners[frame] === 0 ? RANKS_PER_KIND : 0) + this.levels[frame]!;
   }
 
   /** Leaves nothing of the files in memory. */
   wipe(): void {
+    this.mountKey.fill(0);
     this.bytes.fill(0, this.root, this.at(this.count));
   }
 
   #give(frame: number): void {
+    this.owners[frame] = NONE;
     this.#pageOf[frame] = NONE;
-    this.#next[frame] = this.#firstFree;
-    this.#firstFree = frame;
-    this.#freeCount++;
+    this.#next[frame] = this.words[Word.firstFreeFrame]!;
+    this.words[Word.firstFreeFrame] = frame;
   }
 }
 
 export const RANKS: number = 2 * RANKS_PER_KIND;
+
+function ghosts(
+  frames: number,
+  table: (length: number) => Int32Array<ArrayBuffer>,
+): { ghostPage: Int32Array<ArrayBuffer>; ghostTime: Int32Array<ArrayBuffer> } {
+  const count = 2 ** Math.floor(Math.log2(frames));
+  return { ghostPage: table(count), ghostTime: table(count) };
+}
 
 function hashOf(tree: Tree, level: number, index: number): number {
   return (

@@ -4,14 +4,16 @@ import { PROTECTED_CACHE_BYTES_DEFAULT } from '../../limits.ts';
 import type { File } from '../file.ts';
 import { grantedPath } from '../mounted-path.ts';
 import { openHostFile } from '../open-file.ts';
-import { takePrivateMemory } from '../private-memory.ts';
+import { sharedRegion } from '../private-memory.ts';
 import { runtime } from '../runtime.ts';
 import { STORE_NAME } from './format.ts';
+import { Frames } from './frames.ts';
 import type { MonotonicCounter, StalePolicy } from './freshness.ts';
 import { HostStore } from './host-store.ts';
 import { deriveMountKey } from './keys.ts';
 import { ProtectedMount } from './mount.ts';
 import { fileSecret } from './secret.ts';
+import { createSlotMemory } from './slots.ts';
 
 /** What a program may tell of a protected mount before its first use; otherwise the manifest and the host decide. */
 export interface ProtectionOptions {
@@ -32,6 +34,22 @@ export interface ProtectedPlace {
 
 /** The mounts that this thread has opened. */
 const opened = new Map<string, ProtectedMount>();
+
+/** For each grant of files, memory for the slots in use of a protected mount: made before there are threads. */
+export type SlotMemories = readonly (SharedArrayBuffer | undefined)[];
+
+let slotMemories: SlotMemories = [];
+
+export function createSlotMemories(
+  grants: readonly { readonly protected?: boolean | undefined }[],
+): SlotMemories {
+  return grants.map((grant) => (grant.protected === true ? createSlotMemory() : undefined));
+}
+
+/** Once on each thread, before the program is loaded. */
+export function setSlotMemories(memories: SlotMemories): void {
+  slotMemories = memories;
+}
 
 /** The place of a path below a protected mount; undefined when its mount is not protected. */
 export function protectedPlace(path: string, writes: boolean): ProtectedPlace | undefined {
@@ -56,29 +74,35 @@ export function openProtectedMount(mount: string, options: ProtectionOptions): P
   return openGranted(grant, options);
 }
 
+/** Opens a mount, or joins the thread that has opened it. */
 function openGranted(grant: FileGrant, options: ProtectionOptions): ProtectedMount {
-  const { mount: path, access, cacheBytes, durability } = grant;
-  const key = options.key ?? keyOf(path);
-  const file = openStore(path, access === 'read-write' ? 'r+' : 'r');
-  try {
-    const memory = takePrivateMemory(cacheBytes ?? PROTECTED_CACHE_BYTES_DEFAULT);
-    const mount = ProtectedMount.open(new HostStore(file), {
-      ...options,
-      key,
-      path,
-      memory,
-      durability,
-    });
-    opened.set(path, mount);
-    return mount;
-  } catch (error) {
-    file.close();
-    throw error;
-  }
+  const { mount: path, access, cacheBytes = PROTECTED_CACHE_BYTES_DEFAULT, durability } = grant;
+  const index = runtime().grants.files.indexOf(grant);
+  const frames = new Frames(sharedRegion(`sgxio-mount-${index}`, cacheBytes));
+  const mount = frames.lock.run(() => {
+    const joins = frames.isOpen;
+    const key = options.key ?? (joins ? undefined : keyOf(path));
+    const file = openStore(path, access === 'read-write' ? 'r+' : 'r', joins);
+    try {
+      const store = new HostStore(file);
+      const shared = { ...options, path, frames, durability, slots: slotMemories[index] };
+      return key === undefined || joins
+        ? ProtectedMount.join(store, { ...shared, ...(key === undefined ? {} : { key }) })
+        : ProtectedMount.open(store, { ...shared, key });
+    } catch (error) {
+      file.close();
+      throw error;
+    }
+  });
+  opened.set(path, mount);
+  return mount;
 }
 
-/** One at a time has a store open for writing: two would not see what the other does. */
-function openStore(path: string, flags: 'r' | 'r+'): File {
+/**
+ * One enclave at a time has a store open for writing: two would not see what the other does. The thread that opened it
+ * has it locked for all of them.
+ */
+function openStore(path: string, flags: 'r' | 'r+', joins: boolean): File {
   let file: File;
   try {
     file = openHostFile(`${path}/${STORE_NAME}`, flags);
@@ -89,9 +113,9 @@ function openStore(path: string, flags: 'r' | 'r+'): File {
       { cause: error },
     );
   }
-  if (file.tryLock({ shared: flags === 'r' })) return file;
+  if (joins || file.tryLock({ shared: flags === 'r' })) return file;
   file.close();
-  throw new InvalidArgumentError(`${path} is open already, on another thread or elsewhere; use it there`);
+  throw new InvalidArgumentError(`${path} is open already, in another enclave or a command; stop that first`);
 }
 
 function keyOf(path: string): Uint8Array<ArrayBuffer> {

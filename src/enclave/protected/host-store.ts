@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
-import { SystemError } from '../../errors.ts';
+import { SgxioError, SystemError } from '../../errors.ts';
 import type { File } from '../file.ts';
-import type { BlockFile } from './block-file.ts';
+import type { BlockFile, StartedRead } from './block-file.ts';
 
 /** The store of a protected mount as a file of the host's, reached by the plain service of files. */
 export class HostStore implements BlockFile {
@@ -17,6 +17,29 @@ export class HostStore implements BlockFile {
 
   read(position: number, bytes: Uint8Array<ArrayBuffer>): number {
     return this.#file.read(bytes, { position });
+  }
+
+  startRead(position: number, bytes: Uint8Array<ArrayBuffer>): StartedRead {
+    const started = this.#start(position, bytes);
+    if (started === undefined) return { finish: () => this.read(position, bytes) };
+    return {
+      finish: () => {
+        const count = started.finish();
+        // A piece that came short, in the middle of the file or at its end.
+        if (count === 0 || count === bytes.length) return count;
+        return count + this.read(position + count, bytes.subarray(count));
+      },
+    };
+  }
+
+  /** Undefined when calls in flight take all room: then it is read when it is waited for. */
+  #start(position: number, bytes: Uint8Array<ArrayBuffer>): StartedRead | undefined {
+    try {
+      return this.#file.startRead(bytes, position);
+    } catch (error) {
+      if (error instanceof SgxioError && error.code === 'SGXIO_CHANNEL_FULL') return undefined;
+      throw error;
+    }
   }
 
   readAsync(position: number, bytes: Uint8Array<ArrayBuffer>): Promise<number> {

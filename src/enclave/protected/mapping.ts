@@ -38,9 +38,11 @@ export class Mapping {
         tree.setTime('modified', this.#core.now());
       });
     }
-    tree.mapped--;
-    this.#core.volume.blocks.unpin(this.#frame);
-    this.#core.leave(tree);
+    this.#core.lock.run(() => {
+      tree.mapped--;
+      this.#core.volume.blocks.unpin(this.#frame);
+      this.#core.leave(tree);
+    });
   }
 
   [Symbol.dispose](): void {

@@ -51,8 +51,9 @@ const FLAGS = /^(?:r(?:s?\+?)|w(?:x?\+?)|a(?:[xs]?\+?))$/;
  * A folder of files that the host keeps and cannot read, change or set back (GPUfs' file system for an enclave): all of
  * it lies sealed in one file of the host's, and its blocks pass a buffer cache in private memory.
  *
- * It belongs to the thread that opened it. Operations on files change the cache; a sync, of any file, takes the whole
- * mount from the state of the last sync to that of now, and a crash leaves one of the two.
+ * Threads of an enclave share it, each with an object of its own: they take turns, and each sees at once what the others
+ * did. Operations on files change the cache; a sync, of any file, takes the whole mount from the state of the last sync
+ * to that of now, and a crash leaves one of the two.
  */
 export class ProtectedMount {
   readonly #core: Core;
@@ -61,7 +62,7 @@ export class ProtectedMount {
   private constructor(
     file: BlockFile,
     volume: Volume,
-    { durability = 'sync', now = Date.now }: MountOptions,
+    { durability = 'sync', now = Date.now }: Pick<MountOptions, 'durability' | 'now'>,
   ) {
     this.#file = file;
     this.#core = new Core(volume, durability, now);
@@ -78,6 +79,14 @@ export class ProtectedMount {
   /** Opens the newest state of a mount. */
   static open(file: BlockFile, options: MountOptions): ProtectedMount {
     return new ProtectedMount(file, Volume.open(file, options), options);
+  }
+
+  /** The mount that another thread has opened with the same `frames` and `slots`; `file` is this thread's own. */
+  static join(
+    file: BlockFile,
+    options: Omit<MountOptions, 'key'> & { readonly key?: Uint8Array },
+  ): ProtectedMount {
+    return new ProtectedMount(file, Volume.join(file, options), options);
   }
 
   /** Of the store: slots of 4 KiB, and those that are free. Known after the first change. */
@@ -243,10 +252,12 @@ export class ProtectedMount {
 
   /** Lets go of the store as it is: what was changed after the last sync is lost. */
   abandon(): void {
-    if (!this.#core.isOpen) return;
-    this.#core.close();
-    this.#core.volume.close();
-    this.#file.close();
+    this.#core.lock.run(() => {
+      if (!this.#core.isOpen) return;
+      this.#core.close();
+      this.#core.volume.close();
+      this.#file.close();
+    });
   }
 
   [Symbol.dispose](): void {

@@ -250,7 +250,7 @@ export class Names {
     this.#volume.directories.close(bucket);
     this.#volume.leave(orphans);
     change();
-    tree.orphan = true;
+    tree.makeOrphan();
     tree.setTime('changed', this.#now());
     if (tree.users === 1) this.destroyIfPossible(tree);
   }

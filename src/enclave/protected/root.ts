@@ -1,6 +1,7 @@
 import { randomFillSync } from 'node:crypto';
 import { FileTamperedError } from '../../errors.ts';
 import type { BlockFile } from './block-file.ts';
+import { Word } from './books.ts';
 import {
   BLOCK_BYTES,
   FORMAT_VERSION,
@@ -77,11 +78,6 @@ export class RootState {
     this.#setNumber(Root.end, value);
   }
 
-  /** Where the record of the table of files lies. */
-  get tableAt(): number {
-    return this.#frames.root + Root.table;
-  }
-
   #number(field: number): number {
     return readNumber(this.#frames.view, this.#frames.root + field);
   }
@@ -95,36 +91,20 @@ export class RootState {
 export class RootRecords {
   readonly keys: Keys;
   readonly #frames: Frames;
-  readonly #mountId: Uint8Array<ArrayBuffer>;
-  /** The transaction that each root slot may hold. */
-  readonly #transactions: number[];
-  #newest: number;
-  #inFlight = -1;
-  /** The tag of the root that the store's newest record has. */
-  readonly newestMark: Uint8Array<ArrayBuffer>;
 
-  private constructor(
-    frames: Frames,
-    keys: Keys,
-    mountId: Uint8Array<ArrayBuffer>,
-    transactions: number[],
-    newest: number,
-    newestMark: Uint8Array<ArrayBuffer>,
-  ) {
+  /** Those of a mount whose books are in private memory. */
+  constructor(frames: Frames) {
     this.#frames = frames;
-    this.keys = keys;
-    this.#mountId = mountId;
-    this.#transactions = transactions;
-    this.#newest = newest;
-    this.newestMark = newestMark;
+    this.keys = new Keys(frames.memory, frames.key, frames.mountKey, frames.mountId);
   }
 
   /** Those of a new mount: none. */
   static create(frames: Frames, key: Uint8Array<ArrayBuffer>): RootRecords {
-    const mountId = randomFillSync(new Uint8Array(MOUNT_ID_BYTES));
-    const keys = new Keys(frames.memory, frames.key, key, mountId);
-    const mark = new Uint8Array(MARK_BYTES);
-    return new RootRecords(frames, keys, mountId, new Array<number>(ROOT_SLOTS).fill(0), -1, mark);
+    randomFillSync(frames.mountId);
+    frames.mountKey.set(key);
+    frames.transactions.fill(0);
+    frames.newestMark.fill(0);
+    return new RootRecords(frames);
   }
 
   /** Reads all records of a store and leaves the newest root that opens in its place in private memory. */
@@ -132,27 +112,29 @@ export class RootRecords {
     const { staging, bytes } = frames;
     const room = bytes.subarray(staging, staging + ROOT_SLOTS * BLOCK_BYTES);
     room.fill(0, file.read(0, room));
-    const transactions: number[] = [];
-    let best: { keys: Keys; at: number; root: Uint8Array<ArrayBuffer>; slot: number } | undefined;
+    const { transactions } = frames;
+    let best: { at: number; root: Uint8Array<ArrayBuffer>; slot: number } | undefined;
     let named = false;
     for (let slot = 0; slot < ROOT_SLOTS; slot++) {
       const at = staging + slot * BLOCK_BYTES;
       const keys = isNamed(frames, at) ? keysOf(frames, key, at) : undefined;
       named ||= keys !== undefined;
       const transaction = keys !== undefined && openRecord(frames, keys, at) ? transactionOf(frames) : 0;
-      transactions.push(transaction);
+      keys?.close();
+      transactions[slot] = transaction;
       if (transaction > (best === undefined ? 0 : transactions[best.slot]!)) {
-        best?.keys.close();
-        best = { keys: keys!, at, slot, root: bytes.slice(frames.root, frames.root + ROOT_BYTES) };
-      } else {
-        keys?.close();
+        best = { at, slot, root: bytes.slice(frames.root, frames.root + ROOT_BYTES) };
       }
     }
     if (best === undefined) throw noRoot(path, named);
     bytes.set(best.root, frames.root);
-    const id = bytes.slice(best.at + RootHeader.mountId, best.at + RootHeader.mountId + MOUNT_ID_BYTES);
-    const mark = bytes.slice(best.at + RootHeader.tag, best.at + RootHeader.tag + MARK_BYTES);
-    return new RootRecords(frames, best.keys, id, transactions, best.slot, mark);
+    const idAt = best.at + RootHeader.mountId;
+    const markAt = best.at + RootHeader.tag;
+    frames.mountId.set(bytes.subarray(idAt, idAt + MOUNT_ID_BYTES));
+    frames.newestMark.set(bytes.subarray(markAt, markAt + MARK_BYTES));
+    frames.mountKey.set(key);
+    frames.words[Word.newestRoot] = best.slot;
+    return new RootRecords(frames);
   }
 
   /**
@@ -168,11 +150,11 @@ export class RootRecords {
     const { frames, at } = { frames: this.#frames, at: this.#frames.staging };
     const { bytes, view } = frames;
     const slot = this.#oldest();
-    this.#transactions[slot] = transaction;
+    frames.transactions[slot] = transaction;
     bytes.fill(0, at, at + BLOCK_BYTES);
     bytes.set(MAGIC, at + RootHeader.magic);
     view.setUint32(at + RootHeader.version, FORMAT_VERSION, true);
-    bytes.set(this.#mountId, at + RootHeader.mountId);
+    bytes.set(frames.mountId, at + RootHeader.mountId);
     const nonceAt = at + RootHeader.nonce;
     const cipher = this.keys.forSealing(ROOT_OWNER, transaction, nonceAt);
     cipher.seal(nonceAt, frames.root, ROOT_BYTES, at + RootHeader.bytes, at + RootHeader.tag);
@@ -187,20 +169,21 @@ export class RootRecords {
 
   /** The record in that slot is on its way, or -1: none is. */
   set inFlight(slot: number) {
-    this.#inFlight = slot;
+    this.#frames.words[Word.rootInFlight] = slot;
   }
 
   /** The record in that slot is the newest that the store has. */
   written(slot: number, mark: Uint8Array<ArrayBuffer>): void {
-    this.#newest = slot;
-    this.newestMark.set(mark);
+    this.#frames.words[Word.newestRoot] = slot;
+    this.#frames.newestMark.set(mark);
   }
 
   #oldest(): number {
+    const { words, transactions } = this.#frames;
     let oldest = -1;
     for (let slot = 0; slot < ROOT_SLOTS; slot++) {
-      if (slot === this.#newest || slot === this.#inFlight) continue;
-      if (oldest < 0 || this.#transactions[slot]! < this.#transactions[oldest]!) oldest = slot;
+      if (slot === words[Word.newestRoot] || slot === words[Word.rootInFlight]) continue;
+      if (oldest < 0 || transactions[slot]! < transactions[oldest]!) oldest = slot;
     }
     return oldest;
   }

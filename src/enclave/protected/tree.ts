@@ -1,17 +1,9 @@
 import { constants } from 'node:os';
 import { SystemError } from '../../errors.ts';
 import type { Blocks } from './blocks.ts';
-import {
-  BLOCK_BYTES,
-  Entry,
-  FANOUT,
-  FileRecord,
-  HEIGHT_MAX,
-  readNumber,
-  TABLE,
-  writeNumber,
-} from './format.ts';
+import { BLOCK_BYTES, Entry, FANOUT, FileRecord, HEIGHT_MAX, readNumber, writeNumber } from './format.ts';
 import type { KeyOwner } from './keys.ts';
+import type { Trees } from './trees.ts';
 
 /** Blocks of one file: their numbers are 32-bit integers. */
 const BLOCKS_MAX = 2 ** 32;
@@ -20,36 +12,65 @@ export const FILE_BYTES_MAX: number = BLOCKS_MAX * BLOCK_BYTES;
 /**
  * One file as its mount sees it: a record, and below the record's entry a tree of blocks, the file's own at level 0
  * and index blocks above them. It is in memory as long as it has a block in a frame or a user, and as long stays the
- * frame with its record.
+ * frame with its record. What threads must agree on lies in {@link Trees}; each makes such an object for itself.
  */
 export class Tree implements KeyOwner {
+  /** Its entry in the tables of files in use. */
+  readonly slot: number;
   readonly number: number;
-  readonly isTable: boolean;
   /** The frame of its record, pinned; -1 for the table of files, whose record is in the root. */
   readonly recordFrame: number;
-  /** For errors: a name that it was found by. */
+  /** For errors: a name that this thread found it by. */
   path: string;
-  /** Blocks of it that are in frames. */
-  frames = 0;
-  /** Open files, and operations at work. */
-  users = 0;
-  /** Whether it has no name any more, and goes when its last user leaves. */
-  orphan = false;
-  /** Blocks of it that the program has mapped. */
-  mapped = 0;
-  /** What was brought in last, to notice a sequence. */
+  /** What this thread brought in last, to notice a sequence. */
   nextFault = -1;
   streak = 0;
   readonly #blocks: Blocks;
+  readonly #trees: Trees;
   readonly #record: number;
 
-  constructor(blocks: Blocks, number: number, path: string, recordFrame: number, record: number) {
+  constructor(blocks: Blocks, slot: number, path: string, record: number) {
     this.#blocks = blocks;
-    this.number = number;
-    this.isTable = number === TABLE;
+    this.#trees = blocks.frames.trees;
+    this.slot = slot;
+    this.number = this.#trees.numbers[slot]!;
+    this.recordFrame = this.#trees.recordFrames[slot]!;
     this.path = path;
-    this.recordFrame = recordFrame;
     this.#record = record;
+  }
+
+  get users(): number {
+    return this.#trees.users[this.slot]!;
+  }
+
+  set users(count: number) {
+    this.#trees.users[this.slot] = count;
+  }
+
+  get mapped(): number {
+    return this.#trees.mapped[this.slot]!;
+  }
+
+  set mapped(count: number) {
+    this.#trees.mapped[this.slot] = count;
+  }
+
+  /** Whether it has no name any more, and goes when its last user leaves. */
+  get orphan(): boolean {
+    return this.#trees.orphans[this.slot] !== 0;
+  }
+
+  makeOrphan(): void {
+    this.#trees.orphans[this.slot] = 1;
+  }
+
+  /** How many open files share its lock; -1: one has it alone. */
+  get locked(): number {
+    return this.#trees.locks[this.slot]!;
+  }
+
+  set locked(holders: number) {
+    this.#trees.locks[this.slot] = holders;
   }
 
   get entryAt(): number {
@@ -232,9 +253,9 @@ export class Tree implements KeyOwner {
   heldFrom(first: number): number {
     const { frames } = this.#blocks;
     for (let frame = 0; this.mapped > 0 && frame < frames.count; frame++) {
-      if (frames.trees[frame] !== this || frames.levels[frame] !== 0 || frames.indexes[frame]! < first)
+      if (frames.owners[frame] !== this.slot || frames.levels[frame] !== 0 || frames.indexes[frame]! < first)
         continue;
-      if (frames.pins[frame]! > frames.flights[frame]!) return frames.indexes[frame]!;
+      if (frames.pins[frame]! > (frames.flights[frame] === 0 ? 0 : 1)) return frames.indexes[frame]!;
     }
     return -1;
   }

@@ -1,16 +1,15 @@
 import { constants } from 'node:os';
 import { FileStaleError, InvalidArgumentError, SgxioError, SystemError } from '../../errors.ts';
 import { PROTECTED_BATCH_BLOCKS, PROTECTED_FILES_MAX } from '../../limits.ts';
-import type { PrivateRegion } from '../private-memory.ts';
 import type { BlockFile } from './block-file.ts';
 import { Blocks } from './blocks.ts';
+import { MountState, Word } from './books.ts';
 import { Directories } from './directory.ts';
 import {
   BLOCK_BYTES,
   FANOUT,
   FIRST_NUMBER,
   FileKind,
-  FileRecord,
   MOUNT_KEY_BYTES,
   ORPHANS,
   RECORDS_PER_BLOCK,
@@ -18,19 +17,21 @@ import {
   ROOT_SLOTS,
   TABLE,
 } from './format.ts';
-import { Frames, RANKS } from './frames.ts';
+import { type Frames, RANKS } from './frames.ts';
 import { findStaleness, type MonotonicCounter, NO_MARK, type StalePolicy } from './freshness.ts';
 import { RootRecords, RootState } from './root.ts';
-import { type Released, Slots } from './slots.ts';
-import { Tree } from './tree.ts';
+import { createSlotMemory, type Released, Slots } from './slots.ts';
+import type { Tree } from './tree.ts';
 
 export interface VolumeOptions {
   /** 32 bytes. */
   readonly key: Uint8Array<ArrayBuffer>;
   /** What errors call the mount. */
   readonly path: string;
-  /** The private memory of the buffer cache. */
-  readonly memory: PrivateRegion;
+  /** The buffer cache, in private memory. */
+  readonly frames: Frames;
+  /** Where it is noted which slots are in use; for threads that share the mount, the same on each. */
+  readonly slots?: SharedArrayBuffer | undefined;
   readonly counter?: MonotonicCounter | undefined;
   /** `refuse` unless told. */
   readonly stale?: StalePolicy | undefined;
@@ -39,6 +40,13 @@ export interface VolumeOptions {
 }
 
 const DIRECTORY_MODE = 0o777;
+
+/** A commit that has started: its writes of blocks, the slots that it lets go, and the root that is to follow. */
+interface Begun {
+  readonly launched: Promise<unknown>;
+  readonly released: Released;
+  readonly root: ReturnType<RootRecords['seal']> & { readonly transaction: number };
+}
 
 /**
  * The files of a mount by number, in a store whose state changes as a whole: a commit writes every block that differs
@@ -52,57 +60,75 @@ export class Volume {
   readonly path: string;
   readonly #root: RootState;
   readonly #records: RootRecords;
-  readonly #slots = new Slots();
+  readonly #slots: Slots;
   readonly #file: BlockFile;
   readonly #counter: MonotonicCounter | undefined;
-  #changed = false;
-  #spaceKnown = false;
-  /** Why nothing can be committed any more. */
+  readonly #words: Int32Array<ArrayBuffer>;
+  /** Why nothing can be committed any more, when this thread found out. */
   #broken: Error | undefined;
   #running: Promise<void> | undefined;
   #following: Promise<void> | undefined;
 
-  private constructor(file: BlockFile, frames: Frames, records: RootRecords, options: VolumeOptions) {
+  private constructor(file: BlockFile, records: RootRecords, options: VolumeOptions) {
+    const { frames, slots = createSlotMemory() } = options;
     this.#file = file;
     this.#records = records;
     this.#root = new RootState(frames);
+    this.#slots = new Slots(slots);
     this.#counter = options.counter;
+    this.#words = frames.words;
     this.path = options.path;
-    this.blocks = new Blocks(frames, records.keys, this.#slots, file);
+    this.blocks = new Blocks(frames, records.keys, this.#slots, file, options.path);
     this.directories = new Directories(this.blocks);
-    this.table = new Tree(
-      this.blocks,
-      TABLE,
-      `the table of files of ${options.path}`,
-      -1,
-      this.#root.tableAt,
-    );
-    this.table.users = 1;
-    this.blocks.trees.set(TABLE, this.table);
+    this.table = this.blocks.treeOf(TABLE);
+    this.table.path = `the table of files of ${options.path}`;
   }
 
   /** Makes an empty mount of an empty file. */
   static create(file: BlockFile, options: VolumeOptions): Volume {
-    const frames = new Frames(options.memory);
-    const volume = new Volume(file, frames, RootRecords.create(frames, checkKey(options.key)), options);
+    const { frames } = options;
+    frames.format();
+    const volume = new Volume(file, RootRecords.create(frames, checkKey(options.key)), options);
     volume.#format();
+    volume.#opened();
     return volume;
   }
 
   /** Opens the newest state of a mount. */
   static open(file: BlockFile, options: VolumeOptions): Volume {
-    const frames = new Frames(options.memory);
+    const { frames } = options;
+    frames.format();
     const records = RootRecords.open(frames, checkKey(options.key), file, options.path);
-    const volume = new Volume(file, frames, records, options);
+    const volume = new Volume(file, records, options);
     volume.#checkFreshness(options);
+    volume.#opened();
     return volume;
+  }
+
+  /** The same mount on another thread, with that thread's own way to the file. */
+  static join(file: BlockFile, options: Omit<VolumeOptions, 'key'> & { readonly key?: Uint8Array }): Volume {
+    const { frames, key, counter, path } = options;
+    if (key !== undefined && !Buffer.from(key).equals(frames.mountKey)) {
+      throw new InvalidArgumentError(`${path} is open with another key; give the same on every thread`);
+    }
+    if ((counter !== undefined) !== (frames.words[Word.counted] !== 0)) {
+      throw new InvalidArgumentError(
+        `${path} has a monotonic counter on some threads only; protect it with one on every thread, or on none`,
+      );
+    }
+    return new Volume(file, new RootRecords(frames), { ...options, key: frames.mountKey });
+  }
+
+  #opened(): void {
+    this.#words[Word.counted] = this.#counter === undefined ? 0 : 1;
+    this.#words[Word.state] = MountState.open;
   }
 
   #format(): void {
     const root = this.#root;
     this.#slots.reset(ROOT_SLOTS);
-    this.#spaceKnown = true;
-    this.#changed = true;
+    this.#words[Word.spaceKnown] = 1;
+    this.#words[Word.changed] = 1;
     root.count = this.#counter?.read()?.count ?? 0;
     root.nextNumber = FIRST_NUMBER;
     this.blocks.unpin(this.table.pinForWriting(0, true));
@@ -121,7 +147,7 @@ export class Volume {
     if (this.#counter === undefined) return;
     const value = this.#counter.read();
     const { count, previousMark } = this.#root;
-    const mark = this.#records.newestMark;
+    const mark = this.blocks.frames.newestMark;
     const staleness = findStaleness({ count, mark, previousMark }, value);
     if (staleness !== undefined) {
       const error = new FileStaleError(path, staleness);
@@ -136,20 +162,21 @@ export class Volume {
 
   /** A file by its number, until {@link leave}. */
   use(number: number, path: string): Tree {
-    let tree = this.blocks.trees.get(number);
-    if (tree === undefined) {
+    const { trees } = this.blocks.frames;
+    let slot = trees.find(number);
+    if (slot < 0) {
+      trees.requireRoom(path);
       const frame = this.blocks.pin(this.table, 0, Math.floor(number / RECORDS_PER_BLOCK));
-      const record = this.blocks.frames.at(frame) + (number % RECORDS_PER_BLOCK) * FileRecord.bytes;
-      tree = new Tree(this.blocks, number, path, frame, record);
-      this.blocks.trees.set(number, tree);
+      slot = trees.add(number, frame);
+      this.blocks.treeOf(slot).path = path;
     }
-    tree.users++;
-    return tree;
+    trees.users[slot]! += 1;
+    return this.blocks.treeOf(slot);
   }
 
   leave(tree: Tree): void {
-    tree.users--;
-    this.blocks.letGo(tree);
+    tree.users -= 1;
+    this.blocks.letGo(tree.slot);
   }
 
   /** A new file without a name, to be left like one that was used. */
@@ -193,28 +220,30 @@ export class Volume {
 
   /** Slots of the store, and those of them that no block lies in. */
   get space(): { slots: number; free: number } {
-    return { slots: this.#slots.end, free: this.#slots.free };
+    return this.blocks.frames.lock.run(() => ({ slots: this.#slots.end, free: this.#slots.free }));
   }
 
   /** To be called before anything is changed. */
   beginChange(): void {
     this.#requireSound();
-    if (!this.#spaceKnown) this.#learnSpace();
-    this.#changed = true;
+    if (this.#words[Word.spaceKnown] === 0) this.#learnSpace();
+    this.#words[Word.changed] = 1;
   }
 
   /** Makes everything that was changed the state of the store; `durable`, the machine may stop from then on. */
   commit(durable: boolean): void {
-    if (!this.#changed) return;
+    // What a commit has on its way is not durable yet, and may fail: it is committed once more.
+    if (this.#words[Word.changed] === 0 && this.#words[Word.committing] === 0) return;
     this.#requireSound();
+    const quiet = this.blocks.flights.allLanded;
     this.blocks.flights.distrust();
     for (let rank = 0; rank < RANKS; rank++) this.blocks.writeOut(this.#dirtyOf(rank));
-    const released = this.#slots.freeze();
+    const released = this.#slots.freeze(quiet);
     if (durable) this.#soundly(() => this.#file.sync());
     const { slot, position, record, mark } = this.#sealRoot();
     this.#file.write(position, record);
     if (durable) this.#soundly(() => this.#file.sync());
-    this.#changed = false;
+    this.#words[Word.changed] = 0;
     this.#committed(slot, mark, released);
   }
 
@@ -242,32 +271,66 @@ export class Volume {
   }
 
   async #commitNow(durable: boolean): Promise<void> {
-    this.#requireSound();
-    const { frames, flights } = this.blocks;
-    while (frames.dirtyCount > PROTECTED_BATCH_BLOCKS && this.#dirtyOf(0).length > PROTECTED_BATCH_BLOCKS) {
-      await this.blocks.flushAsync();
+    const { lock } = this.blocks.frames;
+    for (;;) {
+      const next = lock.run(() => this.#beginCommit(durable));
+      if (next === undefined) return;
+      if (!(next instanceof Promise)) return await this.#endCommit(next, durable);
+      await next;
     }
-    while (!flights.none) await flights.settled();
-    if (!this.#changed) return;
+  }
+
+  /**
+   * Seals all that differs and starts to write it; or says what is to be waited for first. Undefined when nothing is
+   * left to do: what another thread has on its way is not waited for, but written again, in place.
+   */
+  #beginCommit(durable: boolean): Promise<void> | Begun | undefined {
+    this.#requireSound();
+    const words = this.#words;
+    const { frames, flights } = this.blocks;
+    if (words[Word.committing] !== 0) {
+      this.commit(durable);
+      return undefined;
+    }
+    if (frames.dirtyCount > PROTECTED_BATCH_BLOCKS && this.#dirtyOf(0).length > PROTECTED_BATCH_BLOCKS) {
+      return this.blocks.flushAsync();
+    }
+    if (!flights.ownLanded) return flights.settled();
+    if (!flights.allLanded) {
+      this.commit(durable);
+      return undefined;
+    }
+    if (words[Word.changed] === 0) return undefined;
     const launched: Promise<void>[] = [];
     for (let rank = 0; rank < RANKS; rank++) launched.push(this.blocks.launch(this.#dirtyOf(rank)));
-    const released = this.#slots.freeze();
-    const { slot, position, record, mark, transaction } = this.#sealRoot();
-    this.#changed = false;
-    this.#records.inFlight = slot;
+    const released = this.#slots.freeze(true);
+    const root = this.#sealRoot();
+    words[Word.changed] = 0;
+    words[Word.committing] = 1;
+    this.#records.inFlight = root.slot;
+    return { launched: Promise.all(launched), released, root };
+  }
+
+  async #endCommit({ launched, released, root }: Begun, durable: boolean): Promise<void> {
+    const { lock } = this.blocks.frames;
     try {
-      await Promise.all(launched);
+      await launched;
       if (durable) await this.#soundlyAsync(() => this.#file.syncAsync());
       // A commit that did not wait for this one has written all of it.
-      if (this.#root.transaction !== transaction) return;
-      await this.#file.writeAsync(position, record);
+      if (this.#root.transaction !== root.transaction) return;
+      await this.#file.writeAsync(root.position, root.record);
       if (durable) await this.#soundlyAsync(() => this.#file.syncAsync());
-      if (this.#root.transaction === transaction) this.#committed(slot, mark, released);
+      lock.run(() => {
+        if (this.#root.transaction === root.transaction) this.#committed(root.slot, root.mark, released);
+      });
     } catch (error) {
-      this.#changed = true;
+      this.#words[Word.changed] = 1;
       throw error;
     } finally {
-      this.#records.inFlight = -1;
+      lock.run(() => {
+        this.#words[Word.committing] = 0;
+        this.#records.inFlight = -1;
+      });
     }
   }
 
@@ -303,7 +366,7 @@ export class Volume {
   }
 
   #requireSound(): void {
-    if (this.#broken === undefined) return;
+    if (this.#words[Word.broken] === 0) return;
     throw new SgxioError(
       'SGXIO_CLOSED',
       `${this.path} could not be made durable, and changes nothing more: close it and open it again, as of the last sync`,
@@ -311,13 +374,11 @@ export class Volume {
     );
   }
 
-  /** A disk that failed to keep data may have forgotten it, and says so once only. */
   #soundly(sync: () => void): void {
     try {
       sync();
     } catch (error) {
-      this.#broken = error as Error;
-      throw error;
+      throw this.#break(error as Error);
     }
   }
 
@@ -325,9 +386,15 @@ export class Volume {
     try {
       await sync();
     } catch (error) {
-      this.#broken = error as Error;
-      throw error;
+      throw this.#break(error as Error);
     }
+  }
+
+  /** A disk that failed to keep data may have forgotten it, and says so once only. */
+  #break(error: Error): Error {
+    this.#broken = error;
+    this.#words[Word.broken] = 1;
+    return error;
   }
 
   /** Finds out which slots are in use, by reading every index block. When one was damaged, none is written over. */
@@ -347,7 +414,7 @@ export class Volume {
       if (!(error instanceof SgxioError && error.code === 'SGXIO_FILE_TAMPERED')) throw error;
       this.#slots.claimAll();
     }
-    this.#spaceKnown = true;
+    this.#words[Word.spaceKnown] = 1;
   }
 
   #claimTree(tree: Tree): void {

@@ -102,6 +102,15 @@ test('after a commit that failed at its root, the state before stays whole throu
   assert.ok(equal(snapshot(openMount(file.copy())), snapshot(mount)));
 });
 
+test('a sync is durable also when another one was on its way', async () => {
+  const { mount, file } = createMount();
+  writeFile(mount, '/a', pattern(1, 20 * BLOCK));
+  const slow = mount.syncAsync();
+  mount.sync();
+  assert.ok(equal(snapshot(openMount(file.copy())), snapshot(mount)));
+  await slow;
+});
+
 test('a store that lost the file of an open name gives its space back at the next start', () => {
   const { mount, file } = createMount();
   writeFile(mount, '/a', pattern(1, 500 * BLOCK));

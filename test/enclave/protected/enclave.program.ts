@@ -1,4 +1,4 @@
-import { files } from '../../../src/enclave.ts';
+import { files, sleepAsync } from '../../../src/enclave.ts';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -76,4 +76,55 @@ export function reopen(path: string): string {
   const bytes = new Uint8Array(file.stat().size);
   file.read(bytes);
   return bytes.every((byte) => byte === bytes[0]) ? 'whole' : 'torn';
+}
+
+/** Writes without a sync. */
+export function write(path: string, text: string): void {
+  using file = files.open(path, 'w');
+  file.write(encoder.encode(text));
+}
+
+let held: files.File | undefined;
+
+/** Locks a file until {@link letGo}. */
+export function hold(path: string): void {
+  held = files.open(path, 'r+');
+  held.lock();
+}
+
+export async function letGo(milliseconds: number): Promise<void> {
+  await sleepAsync(milliseconds);
+  held?.close();
+}
+
+/** Waits for the lock on the thread and says what came of it. */
+export function waitFor(path: string, timeout: number): string {
+  using file = files.open(path, 'r+');
+  try {
+    file.lock({ timeout });
+    return 'locked';
+  } catch (error) {
+    return String((error as { code?: unknown }).code);
+  }
+}
+
+/** Adds one to a number in a file so many times, and makes each change durable. */
+export function addUnderLock(path: string, times: number): void {
+  for (let round = 0; round < times; round++) {
+    using file = files.open(path, 'a+');
+    file.lock();
+    const number = Number(get(path)) + 1;
+    put(path, String(number));
+    file.unlock();
+  }
+}
+
+/** With a key of its own, on this thread. */
+export function protectWith(mount: string, byte: number): string {
+  try {
+    files.protect(mount, { key: new Uint8Array(32).fill(byte) });
+    return 'open';
+  } catch (error) {
+    return String((error as Error).message);
+  }
 }

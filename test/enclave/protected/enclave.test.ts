@@ -14,7 +14,7 @@ import {
 import { pattern } from './support.ts';
 
 const SECRET = pattern(42, 32);
-const image = await buildProgram(import.meta.dirname, 'enclave.program.js', {
+const manifest = {
   grants: {
     files: [
       { mount: '/data', access: 'read-write', protected: true },
@@ -22,6 +22,11 @@ const image = await buildProgram(import.meta.dirname, 'enclave.program.js', {
     ],
   },
   privateMemoryBytes: 2_097_152,
+} as const;
+const image = await buildProgram(import.meta.dirname, 'enclave.program.js', manifest);
+const threadedImage = await buildProgram(import.meta.dirname, 'enclave.program.js', {
+  ...manifest,
+  threads: 2,
 });
 
 interface Started {
@@ -79,6 +84,71 @@ for (const strategy of STRATEGIES) {
       assert.equal(await enclave.launch('refused', 'stat', '/data/none'), 'ENOENT');
     });
   });
+}
+
+describe('threads of one enclave', () => {
+  for (const strategy of STRATEGIES) {
+    test(`share a mount: what one writes, the others read at once (${strategy})`, async (t) => {
+      const data = created(t);
+      const enclave = await startThreads(t, strategy, data);
+      const [one, two] = [on(enclave, 0), on(enclave, 1)];
+      await one('put', '/data/a', 'from the first');
+      await one('write', '/data/b', 'not yet durable');
+      assert.equal(await two('get', '/data/b'), 'not yet durable');
+      await two('putAsync', '/data/b', 'from the second');
+      assert.equal(await one('get', '/data/b'), 'from the second');
+      await one('put', '/data/number', '0');
+      await Promise.all([one('addUnderLock', '/data/number', 40), two('addUnderLock', '/data/number', 40)]);
+      assert.equal(await two('get', '/data/number'), '80');
+      await enclave.stop();
+      const again = await startThreads(t, strategy, data);
+      assert.equal(await on(again, 1)('get', '/data/number'), '80');
+    });
+  }
+
+  test('wait for the lock of a file that another thread has', async (t) => {
+    const enclave = await startThreads(t, 'exitless', created(t));
+    const [one, two] = [on(enclave, 0), on(enclave, 1)];
+    await one('put', '/data/a', 'x');
+    await one('hold', '/data/a');
+    assert.equal(await one('waitFor', '/data/a', 5), 'EDEADLK');
+    assert.equal(await two('waitFor', '/data/a', 5), 'ETIMEDOUT');
+    const waiting = two('waitFor', '/data/a', 60_000);
+    await one('letGo', 20);
+    assert.equal(await waiting, 'locked');
+  });
+
+  test('need one key for a mount', async (t) => {
+    const data = temporaryDirectory(t);
+    initMount(data, new Uint8Array(32).fill(5));
+    const enclave = await startThreads(t, 'exitless', data);
+    const [one, two] = [on(enclave, 0), on(enclave, 1)];
+    assert.match(await one('protectWith', '/data', 4), /the key is another one/);
+    assert.equal(await one('protectWith', '/data', 5), 'open');
+    await one('put', '/data/a', 'x');
+    assert.match(await two('protectWith', '/data', 4), /give the same on every thread/);
+    // Once it is open, a thread that does not say otherwise has the key of the one that opened it.
+    assert.equal(await two('get', '/data/a'), 'x');
+  });
+});
+
+async function startThreads(
+  t: TestContext,
+  strategy: (typeof STRATEGIES)[number],
+  data: string,
+): Promise<Enclave> {
+  return await startEnclave(t, threadedImage, {
+    strategy,
+    directories: { '/data': data, '/plain': data },
+    fileSecret: SECRET,
+  });
+}
+
+function on(
+  enclave: Enclave,
+  thread: number,
+): (name: string, ...given: (string | number)[]) => Promise<string> {
+  return async (name, ...given) => (await enclave.launchWith({ thread }, name, ...given)) as string;
 }
 
 test('killed in the middle of its writes, an enclave leaves a file that is whole', async (t) => {

@@ -1,6 +1,5 @@
-import type { PrivateRegion } from '../../../src/enclave/private-memory.ts';
-import type { BlockFile } from '../../../src/enclave/protected/block-file.ts';
-import { cacheBytes } from '../../../src/enclave/protected/frames.ts';
+import type { BlockFile, StartedRead } from '../../../src/enclave/protected/block-file.ts';
+import { cacheBytes, Frames } from '../../../src/enclave/protected/frames.ts';
 import { type MountOptions, ProtectedMount } from '../../../src/enclave/protected/mount.ts';
 import { addressOf } from '../../../src/linux/ffi.ts';
 
@@ -9,9 +8,9 @@ type Bytes = Uint8Array<ArrayBuffer>;
 export const BLOCK = 4096;
 export const KEY: Bytes = new Uint8Array(32).fill(7);
 
-export function region(blocks: number): PrivateRegion {
+export function frames(blocks: number): Frames {
   const bytes = new Uint8Array(cacheBytes(blocks));
-  return { address: addressOf(bytes), bytes };
+  return new Frames({ address: addressOf(bytes), bytes });
 }
 
 /** A write, or a sync, that a store was asked for. */
@@ -25,6 +24,7 @@ export class HostFile implements BlockFile {
   journal: Step[] | undefined;
   /** Called before each access; what it throws is what the host answers. */
   beforeRead: ((position: number, length: number) => void) | undefined;
+  beforeStartedRead: ((position: number, length: number) => void) | undefined;
   beforeWrite: ((position: number, bytes: Bytes) => void) | undefined;
   beforeSync: (() => void) | undefined;
   reads = 0;
@@ -58,6 +58,26 @@ export class HostFile implements BlockFile {
     const part = this.content.subarray(position, position + bytes.length);
     bytes.set(part);
     return part.length;
+  }
+
+  /** Its answer is of the moment at which it was asked: as old as can be. */
+  startRead(position: number, bytes: Bytes): StartedRead {
+    this.beforeStartedRead?.(position, bytes.length);
+    const answer = new Uint8Array(bytes.length);
+    let failure: unknown;
+    let count = 0;
+    try {
+      count = this.read(position, answer);
+    } catch (error) {
+      failure = error;
+    }
+    return {
+      finish: () => {
+        if (failure !== undefined) throw failure;
+        bytes.set(answer.subarray(0, count));
+        return count;
+      },
+    };
   }
 
   async readAsync(position: number, bytes: Bytes): Promise<number> {
@@ -113,7 +133,7 @@ async function pause(): Promise<void> {
 
 export function options(more: Partial<MountOptions> & { blocks?: number } = {}): MountOptions {
   const { blocks = 64, ...rest } = more;
-  return { key: KEY, path: '/data', memory: region(blocks), ...rest };
+  return { key: KEY, path: '/data', frames: frames(blocks), ...rest };
 }
 
 export function createMount(
