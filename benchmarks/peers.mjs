@@ -68,6 +68,12 @@ export function parseFlags() {
   return parseArgs({ options }).values;
 }
 
+/** Says that something is not compared, and why. */
+export function reportSkipped(skipped) {
+  if (parseFlags().json) console.log(JSON.stringify({ skipped }));
+  else console.error(skipped);
+}
+
 /** Compares, with progress on standard error, and prints the result. */
 export async function report(alternatives, options) {
   const flags = parseFlags();
@@ -96,5 +102,5 @@ export async function report(alternatives, options) {
       comparison.rows.map((row) => Object.values(row).map(String)),
     ),
   );
-  console.log(comparison.verdict);
+  console.log(`${comparison.verdict}\n`);
 }
