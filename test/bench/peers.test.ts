@@ -22,7 +22,7 @@ const skip = missing && process.env['CI'] === undefined ? INSTALL : false;
 
 async function compare(script: string): Promise<Comparison[]> {
   const path = fileURLToPath(new URL(`../../../benchmarks/${script}.mjs`, import.meta.url));
-  const { stdout } = await promisify(execFile)(process.execPath, [path, '--quick', '--json']);
+  const { stdout } = await promisify(execFile)(process.execPath, [path, '--smoke', '--json']);
   return stdout
     .trim()
     .split('\n')

@@ -32,7 +32,7 @@ export async function comparePeers(root: string, size: Size, onProgress: OnProgr
   for (const name of SCRIPTS) {
     onProgress(`peers: ${name}`);
     const script = join(root, 'benchmarks', `${name}.mjs`);
-    const flags = size === 'full' ? ['--json'] : ['--json', '--quick'];
+    const flags = size === 'full' ? ['--json'] : ['--json', `--${size}`];
     const { stdout } = await promisify(execFile)(process.execPath, [script, ...flags]);
     for (const line of stdout.trim().split('\n')) {
       const document = JSON.parse(line) as Comparison | { readonly skipped: string };
