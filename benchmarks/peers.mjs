@@ -5,6 +5,7 @@ import { parseArgs } from 'node:util';
 
 const built = new URL('../dist/src/', import.meta.url);
 const NANOSECONDS_A_MILLISECOND = 1e6;
+const QUICK_ROUNDS = 3;
 
 /** A module of sgxio, by its path below src. */
 export async function load(path) {
@@ -62,10 +63,16 @@ export function processorWith(enclave, processorNanoseconds) {
   return async () => ownProcessor() + (await processorNanoseconds(enclave.pid));
 }
 
-/** `--json` for machines, `--quick` for a look. */
+/** `--json` for machines, `--quick` for a look, `--smoke` to see that it runs. */
 export function parseFlags() {
-  const options = { json: { type: 'boolean' }, quick: { type: 'boolean' } };
+  const options = { json: { type: 'boolean' }, quick: { type: 'boolean' }, smoke: { type: 'boolean' } };
   return parseArgs({ options }).values;
+}
+
+/** Says that something is not compared, and why. */
+export function reportSkipped(skipped) {
+  if (parseFlags().json) console.log(JSON.stringify({ skipped }));
+  else console.error(skipped);
 }
 
 /** Compares, with progress on standard error, and prints the result. */
@@ -75,9 +82,10 @@ export async function report(alternatives, options) {
   const { Progress } = await load('bench/progress.js');
   const { formatTable } = await load('bench/table.js');
   const { machineLine } = await load('bench/machine.js');
-  const rounds = flags.quick ? 3 : options.rounds;
-  const progress = new Progress(process.stderr, rounds + options.warmUps);
-  const comparison = await compare(alternatives, { ...options, rounds }, (what) => progress.step(what));
+  const quick = flags.quick ? { ...options, rounds: QUICK_ROUNDS } : options;
+  const chosen = flags.smoke ? { ...options, rounds: 1, warmUps: 0, count: 1 } : quick;
+  const progress = new Progress(process.stderr, chosen.rounds + chosen.warmUps);
+  const comparison = await compare(alternatives, chosen, (what) => progress.step(what));
   progress.end();
   if (flags.json) {
     console.log(JSON.stringify(comparison));
@@ -96,5 +104,5 @@ export async function report(alternatives, options) {
       comparison.rows.map((row) => Object.values(row).map(String)),
     ),
   );
-  console.log(comparison.verdict);
+  console.log(`${comparison.verdict}\n`);
 }

@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { Enclave } from '../host/enclave.ts';
 import { buildImage } from '../image/build.ts';
 import type { Image } from '../image/image.ts';
-import { median, summarize } from './statistics.ts';
+import { median, spreadOf, summarize } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 
 /** Calls of one sample, so that its times fit the outcome of a launch. */
@@ -114,6 +114,7 @@ async function measure(measures: readonly Measure[], onProgress: OnProgress): Pr
       p99_ns: rounded(median(p99)),
       p50_least_ns: rounded(Math.min(...p50)),
       p50_most_ns: rounded(Math.max(...p50)),
+      spread: rounded(spreadOf(p50), 3),
     };
   });
 }

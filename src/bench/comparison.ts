@@ -1,5 +1,5 @@
 import { describeMachine, type MachineDescription } from './machine.ts';
-import { median, summarize } from './statistics.ts';
+import { median, SPREAD_MAX, spreadOf, summarize } from './statistics.ts';
 import { type OnProgress, rounded } from './suite.ts';
 
 export type Side = 'own' | 'peer' | 'floor';
@@ -50,9 +50,6 @@ export interface Comparison {
   readonly verdict: string;
 }
 
-/** Rounds that differ by more than this share of their median tell of the machine, not of what was measured. */
-export const SPREAD_MAX = 0.25;
-
 interface Samples {
   readonly p50: number[];
   readonly p99: number[];
@@ -101,14 +98,6 @@ function rowOf(
     spread: rounded(spreadOf(p50), 3),
     processor_ns_per_operation: rounded(processor / total),
   };
-}
-
-/** The distance between the quartiles, as a share of the median. */
-export function spreadOf(samples: readonly number[]): number {
-  const sorted = [...samples].sort((left, right) => left - right);
-  const half = Math.ceil(sorted.length / 2);
-  const range = median(sorted.slice(-half)) - median(sorted.slice(0, half));
-  return range / median(sorted);
 }
 
 /**

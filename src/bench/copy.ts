@@ -8,7 +8,7 @@ import { buildImage } from '../image/build.ts';
 import { privateAddress } from '../linux/addresses.ts';
 import { copyMemory } from '../linux/memory.ts';
 import type * as program from './copy-program.ts';
-import { median } from './statistics.ts';
+import { median, spreadOf } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 
 const MIB = 1_048_576;
@@ -50,7 +50,7 @@ export async function copySuite(onProgress: OnProgress): Promise<SuiteResult> {
     }
   }
   onProgress('pipeline');
-  const rows = [...samples].map(([{ name, bytes }, times]) => row(name, bytes, median(times)));
+  const rows = [...samples].map(([{ name, bytes }, times]) => row(name, bytes, times));
   return { suite: 'copy', rows: [...rows, await pipeline(enclave)] };
 }
 
@@ -196,12 +196,14 @@ async function timedAsync(run: () => Promise<unknown>): Promise<number> {
   return performance.now() - began;
 }
 
-function row(name: string, bytes: number, milliseconds: number): Row {
+function row(name: string, bytes: number, times: readonly number[]): Row {
+  const milliseconds = median(times);
   const perSecond = (bytes / milliseconds) * MILLISECONDS_A_SECOND;
   return {
     name,
     bytes,
     p50_ms: rounded(milliseconds, 4),
     gigabytes_per_s: rounded(perSecond / BYTES_A_GIGABYTE, 2),
+    spread: rounded(spreadOf(times), 3),
   };
 }

@@ -25,6 +25,8 @@ export interface EchoWork {
   /** Connections with one message on its way each. */
   readonly active: number;
   readonly bytes: number;
+  /** What is sent, where the server does more than to echo; `bytes` come back for it. */
+  readonly message?: string;
   readonly requests: number;
   /** One round trip of so many is timed; 16 unless told. */
   readonly sampleEvery?: number;
@@ -58,7 +60,8 @@ class EchoClient {
   }
 
   /** Opens connections until there are so many. */
-  async open(connections: number): Promise<void> {
+  async open({ connections, bytes, message }: EchoWork): Promise<void> {
+    const length = this.#prepare(bytes, message);
     while (this.#descriptors.length < connections) {
       const batch = Array.from({ length: Math.min(OPENING, connections - this.#descriptors.length) }, () =>
         this.#connect(),
@@ -70,7 +73,7 @@ class EchoClient {
         this.#descriptors.push(descriptor);
       }
       // One message each: a connection counts when its server has it.
-      for (const descriptor of batch) this.#exchange([descriptor], 1, 1, 1);
+      for (const descriptor of batch) this.#exchange([descriptor], length, bytes, 1, 1);
     }
   }
 
@@ -82,15 +85,25 @@ class EchoClient {
     return descriptor;
   }
 
-  run({ active, bytes, requests, sampleEvery = SAMPLE_EVERY }: EchoWork): EchoReport {
+  run({ active, bytes, message, requests, sampleEvery = SAMPLE_EVERY }: EchoWork): EchoReport {
+    const length = this.#prepare(bytes, message);
     const stride = Math.max(1, Math.floor(this.#descriptors.length / active));
     const used = Array.from({ length: active }, (_, index) => this.#descriptors[index * stride] as number);
-    return this.#exchange(used, bytes, requests, sampleEvery);
+    return this.#exchange(used, length, bytes, requests, sampleEvery);
+  }
+
+  /** Lays down what is sent and says how long it is. */
+  #prepare(bytes: number, message: string | undefined): number {
+    if (message === undefined) return bytes;
+    const text = Buffer.from(message, 'latin1');
+    this.#message.bytes.set(text);
+    return text.length;
   }
 
   /** Keeps one message on its way on each connection until so many have come back. */
   #exchange(
     descriptors: readonly number[],
+    messageBytes: number,
     bytes: number,
     requests: number,
     sampleEvery: number,
@@ -104,8 +117,8 @@ class EchoClient {
     let done = 0;
     const send = (descriptor: number): void => {
       if (sent++ % sampleEvery === 0) sentAt.set(descriptor, performance.now());
-      const result = transmit(descriptor, from, bytes);
-      if (result !== bytes) throw new Error(`a send of ${bytes} bytes gave ${result}`);
+      const result = transmit(descriptor, from, messageBytes);
+      if (result !== messageBytes) throw new Error(`a send of ${messageBytes} bytes gave ${result}`);
     };
     const began = performance.now();
     for (const descriptor of descriptors.slice(0, requests)) send(descriptor);
@@ -140,7 +153,7 @@ const client = new EchoClient(Number(process.argv[2]));
 let last: Promise<void> = Promise.resolve();
 process.on('message', (work: EchoWork) => {
   last = last.then(async () => {
-    await client.open(work.connections);
+    await client.open(work);
     process.send?.(client.run(work));
   });
 });

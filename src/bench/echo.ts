@@ -1,5 +1,5 @@
 import { ECHO_SERVERS, type EchoServer, startEchoServers } from './echo-servers.ts';
-import { median, summarize } from './statistics.ts';
+import { median, spreadOf, summarize } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 
 export interface EchoOptions {
@@ -83,5 +83,6 @@ function row(name: string, connections: number, bytes: number, samples: readonly
     p50_us: of('p50', 1),
     p99_us: of('p99', 1),
     processor_us_per_request: of('processorMicroseconds', 2),
+    spread: rounded(spreadOf(samples.map(({ requestsPerSecond }) => requestsPerSecond)), 3),
   };
 }

@@ -3,7 +3,7 @@ import { Enclave } from '../host/enclave.ts';
 import { buildImage } from '../image/build.ts';
 import { atOnce, inSequence, oneAtATime } from './files-node.ts';
 import { HandOver } from './hand-over.ts';
-import { median } from './statistics.ts';
+import { median, spreadOf } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 import { TestFile } from './test-file.ts';
 
@@ -118,6 +118,7 @@ async function measure(
     us_per_read: rounded(microseconds[index]!, 2),
     mib_per_s: rounded((workload.readBytes / microseconds[index]!) * (1e6 / 1_048_576)),
     ratio_to_node: rounded(microseconds[index]! / microseconds[0]!, 2),
+    spread: rounded(spreadOf(samples.get(contenders[index]!)!), 3),
   }));
 }
 

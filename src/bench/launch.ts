@@ -3,7 +3,7 @@ import { Enclave } from '../host/enclave.ts';
 import type { Graph } from '../host/graph.ts';
 import { buildImage } from '../image/build.ts';
 import type * as program from './launch-program.ts';
-import { median, summarize } from './statistics.ts';
+import { median, spreadOf, summarize } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 
 const LAUNCHES = 1000;
@@ -62,7 +62,7 @@ export async function launchSuite(onProgress: OnProgress): Promise<SuiteResult> 
   }
   return {
     suite: 'launch',
-    rows: [...samples].map(([{ name }, { p50, p99 }]) => row(name, median(p50), median(p99))),
+    rows: [...samples].map(([{ name }, { p50, p99 }]) => row(name, p50, p99)),
   };
 }
 
@@ -99,11 +99,12 @@ async function queued(run: () => Promise<unknown>): Promise<Float64Array> {
   return milliseconds;
 }
 
-function row(name: string, p50: number, p99: number): Row {
+function row(name: string, p50: readonly number[], p99: readonly number[]): Row {
   return {
     name,
-    p50_ns: rounded(p50 * NANOSECONDS_A_MILLISECOND),
-    p99_ns: rounded(p99 * NANOSECONDS_A_MILLISECOND),
-    launches_per_s: rounded(MILLISECONDS_A_SECOND / p50),
+    p50_ns: rounded(median(p50) * NANOSECONDS_A_MILLISECOND),
+    p99_ns: rounded(median(p99) * NANOSECONDS_A_MILLISECOND),
+    launches_per_s: rounded(MILLISECONDS_A_SECOND / median(p50)),
+    spread: rounded(spreadOf(p50), 3),
   };
 }

@@ -11,7 +11,7 @@ import { Enclave } from '../host/enclave.ts';
 import { buildImage } from '../image/build.ts';
 import type { Image } from '../image/image.ts';
 import { processorMicroseconds } from './processor-time.ts';
-import { median } from './statistics.ts';
+import { median, spreadOf } from './statistics.ts';
 import { type Contender, contenders } from './strategies.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 
@@ -286,6 +286,7 @@ function rowOf(contender: Contender, items: number, samples: readonly Sample[], 
     server_us_least: rounded(Math.min(...all), 3),
     server_us_most: rounded(Math.max(...all), 3),
     slowdown: rounded(microseconds / direct, 3),
+    spread: rounded(spreadOf(all), 3),
     ...(latency.length === 0
       ? {}
       : {

@@ -1,3 +1,4 @@
+import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { parseGrants } from '../boundary/grants.ts';
 import { CallKind } from '../boundary/kinds.ts';
@@ -16,6 +17,7 @@ import { RING_ENTRIES } from '../limits.ts';
 import { closeDescriptor, createEvent } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
 import { createSealedMemory, discardShared, mapShared, type SharedMapping } from '../linux/memory.ts';
+import { countCycles, whyNoCycles } from './cycles.ts';
 import { median } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 
@@ -32,6 +34,8 @@ export const PROFILE_FULL: ProfileOptions = { rounds: 7, batches: 2000 };
 const BATCH = 64;
 const PAYLOAD_BYTES = 64;
 const WHOLE_CALLS = 5000;
+/** Enough that starting and ending to count does not. */
+const CYCLE_BATCHES = 20;
 const NANOSECONDS_A_MILLISECOND = 1e6;
 const PARTS = ['encode', 'publish', 'serve', 'check', 'copy'] as const;
 
@@ -64,7 +68,7 @@ export async function profileSuite(
     for (const part of PARTS) samples.get(part)!.push(times[part]);
     samples.get('whole')!.push(whole);
   }
-  return { suite: 'profile', rows: rowsOf(samples) };
+  return { suite: 'profile', rows: [...rowsOf(samples), await cyclesRow(enclave)] };
 }
 
 /** How many steps {@link profileSuite} tells of. */
@@ -97,6 +101,17 @@ async function measureWhole(enclave: Enclave): Promise<number> {
   const calls = (await enclave.launch('synchronous', WHOLE_CALLS)) as Float64Array;
   const clock = (await enclave.launch('clock', WHOLE_CALLS)) as Float64Array;
   return (median(calls) - median(clock)) * NANOSECONDS_A_MILLISECOND;
+}
+
+/** Cycles of both processes for a call, their kernel's included; or why nobody counts them. */
+async function cyclesRow(enclave: Enclave): Promise<Row> {
+  const why = await whyNoCycles();
+  if (why !== undefined) return { part: 'cycles', side: `not counted: ${why}` };
+  const calls = () => enclave.launch('synchronous', WHOLE_CALLS);
+  const cycles = await countCycles([process.pid, enclave.pid!], async () => {
+    for (let batch = 0; batch < CYCLE_BATCHES; batch++) await calls();
+  });
+  return { part: 'cycles', side: 'counted', cycles: Math.round(cycles / (CYCLE_BATCHES * WHOLE_CALLS)) };
 }
 
 /** Both sides of one channel on this thread. */

@@ -4,7 +4,7 @@ import process from 'node:process';
 import { fileURLToPath } from 'node:url';
 import { Enclave } from '../host/enclave.ts';
 import { buildImage } from '../image/build.ts';
-import { median } from './statistics.ts';
+import { median, spreadOf } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 
 export interface StartOptions {
@@ -70,6 +70,7 @@ function row(name: string, times: readonly number[], node: number): Row {
     p50_ms: rounded(middle, 1),
     least_ms: rounded(Math.min(...times), 1),
     most_ms: rounded(Math.max(...times), 1),
+    spread: rounded(spreadOf(times), 3),
     more_than_node_ms: rounded(middle - node, 1),
   };
 }

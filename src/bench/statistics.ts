@@ -44,6 +44,17 @@ export function percentile(sorted: Float64Array, percent: number): number {
   return sorted[Math.min(Math.max(rank, 1), sorted.length) - 1]!;
 }
 
+/** Rounds that differ by more than this share of their median tell of the machine, not of what was measured. */
+export const SPREAD_MAX = 0.25;
+
+/** The distance between the quartiles, as a share of the median. */
+export function spreadOf(samples: readonly number[]): number {
+  const sorted = [...samples].sort((left, right) => left - right);
+  const half = Math.ceil(sorted.length / 2);
+  const range = median(sorted.slice(-half)) - median(sorted.slice(0, half));
+  return range / median(sorted);
+}
+
 const CLOCK_READS = 2000;
 const CLOCK_ROUNDS = 15;
 const NANOSECONDS_PER_MILLISECOND = 1e6;

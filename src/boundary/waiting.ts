@@ -20,12 +20,22 @@ export const COPY_SPIN_MICROSECONDS = 150;
 const SHORT_MICROSECONDS = 300;
 /** One long wait counts as this at most, so that a busy time after an idle one is soon seen for what it is. */
 const LONG_MICROSECONDS = 1000;
+/** Spinning that took this long was no spinning: others had the core meanwhile. */
+const TAKEN_MICROSECONDS = 1000;
+/**
+ * Waits that sleep at once after that, as with an exit: whoever sleeps and is woken is run at once, whoever spins on
+ * a core that others want has used up its turn. That is some milliseconds; then spinning tells again whether cores
+ * are free.
+ */
+const WAITS_AFTER_TAKEN = 1000;
 /** The weight of the newest wait in the average: one eighth. */
 const WEIGHT = 0.125;
 
 export class WaitPolicy {
   readonly #spins: boolean;
   #averageMicroseconds = 10;
+  /** How many waits still sleep at once, because cores were taken. */
+  #waitsToSleep = 0;
 
   /** `spins: false` sleeps at once, always: the hand-over of an exit. */
   constructor(spins: boolean) {
@@ -34,18 +44,20 @@ export class WaitPolicy {
 
   /** Polls to make before anything else is tried. */
   get pollsWithoutPause(): number {
-    return this.#spins ? POLLS_WITHOUT_PAUSE : 0;
+    return this.#spins && this.#waitsToSleep === 0 ? POLLS_WITHOUT_PAUSE : 0;
   }
 
   /** Microseconds after which a wait of now should sleep. */
   get spinMicroseconds(): number {
-    if (!this.#spins) return 0;
+    if (!this.#spins || this.#waitsToSleep > 0) return 0;
     if (this.#averageMicroseconds > SHORT_MICROSECONDS) return SPIN_MICROSECONDS_MIN;
     return SPIN_MICROSECONDS_MAX;
   }
 
-  /** Tells how long a wait took that outlasted its polls. */
-  record(microseconds: number): void {
+  /** Tells how long a wait took that outlasted its polls, and how much of that passed before it slept. */
+  record(microseconds: number, spunMicroseconds = 0): void {
+    if (this.#waitsToSleep > 0) this.#waitsToSleep--;
+    if (spunMicroseconds > TAKEN_MICROSECONDS) this.#waitsToSleep = WAITS_AFTER_TAKEN;
     this.#averageMicroseconds +=
       (Math.min(microseconds, LONG_MICROSECONDS) - this.#averageMicroseconds) * WEIGHT;
   }

@@ -26,6 +26,7 @@ import { tableOf } from '../bench/row-table.ts';
 import { START_FULL, startSteps, startSuite } from '../bench/start.ts';
 import type { Row, SuiteResult } from '../bench/suite.ts';
 import { formatTable } from '../bench/table.ts';
+import { THREADS_FULL, threadsSteps, threadsSuite } from '../bench/threads.ts';
 import { addEchoSuites } from './bench-echo.ts';
 
 const FIGURE_FOLDER = 'out';
@@ -93,6 +94,13 @@ Examples:
     .option('--json', 'print one JSON document')
     .action(async ({ json }: { json?: true }) => {
       await run(startSteps(START_FULL.rounds), json, (tell) => startSuite(START_FULL, tell));
+    });
+  bench
+    .command('threads')
+    .description('calls and launches of an enclave by the number of its threads')
+    .option('--json', 'print one JSON document')
+    .action(async ({ json }: { json?: true }) => {
+      await run(threadsSteps(THREADS_FULL.rounds), json, (tell) => threadsSuite(THREADS_FULL, tell));
     });
   bench
     .command('profile')

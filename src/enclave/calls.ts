@@ -279,6 +279,7 @@ export class Calls implements CompletionSink {
     this.counters.add(Count.spins);
     const began = performance.now();
     const spinUntil = began + this.#policy.spinMicroseconds / 1000;
+    let sleptAt = Number.POSITIVE_INFINITY;
     const patience = this.patience(slot, timeout);
     for (;;) {
       port.poll();
@@ -289,10 +290,12 @@ export class Calls implements CompletionSink {
       else {
         this.checkStop();
         this.report();
+        sleptAt = Math.min(sleptAt, now);
         port.park(patience - (now - began));
       }
     }
-    this.#policy.record((performance.now() - began) * 1000);
+    const ended = performance.now();
+    this.#policy.record((ended - began) * 1000, (Math.min(sleptAt, ended) - began) * 1000);
   }
 
   /** Polls, spins, then sleeps until `ready` says so: for waits on any of several calls. */
@@ -304,19 +307,23 @@ export class Calls implements CompletionSink {
     this.counters.add(Count.spins);
     const began = performance.now();
     const spinUntil = began + this.#policy.spinMicroseconds / 1000;
+    let sleptAt = Number.POSITIVE_INFINITY;
     for (;;) {
       port.poll();
       if (ready()) break;
-      const left = milliseconds - (performance.now() - began);
+      const now = performance.now();
+      const left = milliseconds - (now - began);
       if (left <= 0) return false;
-      if (performance.now() < spinUntil) port.yield();
+      if (now < spinUntil) port.yield();
       else {
         this.checkStop();
         this.report();
+        sleptAt = Math.min(sleptAt, now);
         port.park(left);
       }
     }
-    this.#policy.record((performance.now() - began) * 1000);
+    const ended = performance.now();
+    this.#policy.record((ended - began) * 1000, (Math.min(sleptAt, ended) - began) * 1000);
     return true;
   }
 

@@ -196,11 +196,12 @@ export class Worker {
     const began = performance.now();
     const spins = this.#policy.spinMicroseconds > 0 && this.#spinners.enter();
     const came = spins && this.#spin(began);
+    const spun = performance.now() - began;
     if (spins) this.#spinners.leave();
     if (!came) this.#sleep();
     const waited = performance.now() - began;
     this.#waitedMilliseconds += waited;
-    this.#policy.record(waited * 1000);
+    this.#policy.record(waited * 1000, spun * 1000);
   }
 
   #spin(began: number): boolean {

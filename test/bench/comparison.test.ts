@@ -2,15 +2,10 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import process from 'node:process';
 import { describe, test } from 'node:test';
-import {
-  type Alternative,
-  type ComparedRow,
-  compare,
-  spreadOf,
-  verdictOf,
-} from '../../src/bench/comparison.ts';
+import { type Alternative, type ComparedRow, compare, verdictOf } from '../../src/bench/comparison.ts';
 import { describeMachine, laneOf, machineLine } from '../../src/bench/machine.ts';
 import { processorMicroseconds, processorNanoseconds } from '../../src/bench/processor-time.ts';
+import { spreadOf } from '../../src/bench/statistics.ts';
 
 function alternative(
   name: string,

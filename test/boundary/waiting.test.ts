@@ -33,3 +33,23 @@ test('one that never spins sleeps at once', () => {
   assert.equal(policy.pollsWithoutPause, 0);
   assert.equal(policy.spinMicroseconds, 0);
 });
+
+test('where spinning found its core taken, the next waits sleep at once, and then it spins again', () => {
+  const policy = after(new Array(100).fill(20));
+  const { spinMicroseconds } = policy;
+  policy.record(4000, 4000);
+  let slept = 0;
+  for (; policy.spinMicroseconds === 0 && slept < 100_000; slept++) {
+    assert.equal(policy.pollsWithoutPause, 0);
+    policy.record(10);
+  }
+  assert.ok(slept >= 100 && slept < 100_000, `${slept} waits`);
+  assert.equal(policy.spinMicroseconds, spinMicroseconds);
+  assert.ok(policy.pollsWithoutPause > 0);
+});
+
+test('a long wait that was slept through takes no core for taken', () => {
+  const policy = after(new Array(100).fill(20));
+  policy.record(1e6, 50);
+  assert.ok(policy.spinMicroseconds > 0);
+});

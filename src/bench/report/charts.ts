@@ -57,6 +57,74 @@ export function barChart(bars: readonly Bar[], width: Width, from?: number): Top
   };
 }
 
+/** Bars that are to be compared with each other, under a common name; each has its own behind it. */
+export interface BarGroup {
+  readonly name: string;
+  readonly bars: readonly Bar[];
+}
+
+const GROUP_STEP = 24;
+/** What a letter of the text behind a bar takes, and the room around it, in pixels. */
+const GROUP_LETTER_PIXELS = 7.8;
+const GROUP_TEXT_ROOM_PIXELS = 14;
+
+/** Groups of bars on one linear scale. */
+export function groupChart(groups: readonly BarGroup[], width: Width): TopLevelSpec {
+  const lines = groups.flatMap(({ name, bars }, group) => [
+    { key: `${group}`, heading: name },
+    ...bars.map((bar, index) => ({ ...bar, key: `${group} ${index}`, text: groupText(bar) })),
+  ]);
+  const bars = groups.flatMap((group) => group.bars);
+  const longest = Math.max(...bars.map((bar) => groupText(bar).length));
+  const room = longest * GROUP_LETTER_PIXELS + GROUP_TEXT_ROOM_PIXELS;
+  const most = Math.max(...bars.map(({ value }) => value));
+  const scale = {
+    domain: [0, most > 0 ? most : 1],
+    range: [0, Math.max(1, WIDTHS[width] - room)],
+    nice: false,
+  };
+  const ofBars = [{ filter: "isValid(datum['value'])" }];
+  return {
+    data: { values: lines },
+    width: WIDTHS[width],
+    height: lines.length * GROUP_STEP,
+    // The drawing thinks letters wider than they are, and would make room for that.
+    autosize: { type: 'none' },
+    encoding: {
+      // Without its places told, each layer would bring its own.
+      y: { field: 'key', type: 'nominal', scale: { domain: lines.map(({ key }) => key) }, axis: null },
+    },
+    layer: [
+      {
+        transform: ofBars,
+        mark: { type: 'bar', height: 13, cornerRadiusEnd: 2 },
+        encoding: {
+          x: { field: 'value', type: 'quantitative', scale, axis: null },
+          color: { field: 'colour', type: 'nominal', scale: null },
+        },
+      },
+      {
+        transform: ofBars,
+        mark: { type: 'text', align: 'left', dx: 7, baseline: 'middle' },
+        encoding: {
+          x: { field: 'value', type: 'quantitative', scale, axis: null },
+          text: { field: 'text' },
+        },
+      },
+      {
+        transform: [{ filter: "isValid(datum['heading'])" }],
+        mark: { type: 'text', align: 'left', baseline: 'middle', fontWeight: 'bold', dy: 2 },
+        encoding: { x: { value: 0 }, text: { field: 'heading' } },
+      },
+    ],
+    config: CONFIG,
+  };
+}
+
+function groupText({ text, name }: Bar): string {
+  return `${text}  ${name}`;
+}
+
 /** One curve of a chart of lines. */
 export interface Curve {
   readonly name: string;

@@ -5,15 +5,24 @@ import type { MachineDescription } from '../machine.ts';
 import type { Row, SuiteResult } from '../suite.ts';
 import type { Size } from './suites.ts';
 
+/** A suite with what the run says of itself. */
+export interface MeasuredSuite extends SuiteResult {
+  readonly seconds: number;
+  /** Cores that others took of the machine meanwhile. */
+  readonly others_cores: number;
+}
+
 /** All that a report is made of: what was measured, and on what. */
 export interface ReportData {
   readonly size: Size;
   /** The day of the run, as YYYY-MM-DD. */
   readonly day: string;
   readonly machine: MachineDescription;
-  readonly suites: readonly (SuiteResult & { readonly seconds: number })[];
+  readonly suites: readonly MeasuredSuite[];
   /** Empty where the peers are not installed. */
   readonly peers: readonly Comparison[];
+  /** What was not compared because it is not installed, a line for each. */
+  readonly skipped: readonly string[];
 }
 
 const Scalar = v.union([v.number(), v.string(), v.boolean()]);
@@ -44,7 +53,9 @@ const ReportSchema: v.GenericSchema<unknown, ReportData> = v.object({
   size: v.picklist(['full', 'quick', 'smoke']),
   day: v.string(),
   machine: MachineSchema,
-  suites: v.array(v.object({ suite: v.string(), seconds: v.number(), rows: v.array(RowSchema) })),
+  suites: v.array(
+    v.object({ suite: v.string(), seconds: v.number(), others_cores: v.number(), rows: v.array(RowSchema) }),
+  ),
   peers: v.array(
     v.object({
       question: v.string(),
@@ -55,6 +66,7 @@ const ReportSchema: v.GenericSchema<unknown, ReportData> = v.object({
       verdict: v.string(),
     }),
   ),
+  skipped: v.array(v.string()),
 });
 
 export type SuiteRows = readonly Row[];

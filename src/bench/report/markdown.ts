@@ -8,7 +8,7 @@ import { sectionsOf } from './sections.ts';
 /** The tables of the report as Markdown, for a repository. */
 export function renderMarkdown(data: ReportData): string {
   const goals = judgeGoals(data);
-  const unmet = goals.filter(({ verdict }) => verdict === 'not met');
+  const explained = goals.filter(({ explanation }) => explanation !== '');
   const blocks = [
     '# Benchmarks',
     `Made by \`npm run report\` on ${data.day}: ${machineLine(data.machine)}. The page with the figures is out/report.html. What is compared took turns in one run; figures are medians over rounds after a warm-up; nothing was pinned to a core.`,
@@ -24,9 +24,8 @@ export function renderMarkdown(data: ReportData): string {
         verdict,
       ]),
     }),
-    ...unmet.map(
-      ({ figure, goal, explanation }) =>
-        `**${figure}, ${goal}:** ${explanation === '' ? 'not explained yet.' : explanation}`,
+    ...explained.map(
+      ({ figure, goal, verdict, explanation }) => `**${figure}, ${goal}: ${verdict}.** ${explanation}`,
     ),
     ...sectionsOf(data).flatMap(({ suite, title, method, command }) => [
       `## ${title}`,
@@ -42,6 +41,7 @@ export function renderMarkdown(data: ReportData): string {
           markdownTable(tableOf(rows)),
           `${verdict}.`,
         ])),
+    ...data.skipped.map((line) => `Not measured: ${line}.`),
   ];
   return `${blocks.join('\n\n')}\n`;
 }

@@ -1,7 +1,9 @@
+import { MachineError } from '../../errors.ts';
 import { describeMachine } from '../machine.ts';
-import type { OnProgress } from '../suite.ts';
-import type { ReportData } from './data.ts';
-import { comparePeers, hasPeers, PEER_STEPS } from './peers.ts';
+import { OtherUse } from '../other-use.ts';
+import { type OnProgress, rounded } from '../suite.ts';
+import type { MeasuredSuite, ReportData } from './data.ts';
+import { comparePeers, hasPeers, NO_PEERS, PEER_STEPS } from './peers.ts';
 import { type ReportSuite, reportSuites, type Size } from './suites.ts';
 
 export interface MeasureOptions {
@@ -22,14 +24,37 @@ export async function measureAll({
   // Told before the run: afterwards the load is the run's own.
   const machine = describeMachine();
   const day = new Date().toISOString().slice(0, 10);
-  const results: ReportData['suites'][number][] = [];
-  for (const { name, run } of suites) {
-    const began = performance.now();
-    const { suite, rows } = await run(size, (what) => onProgress(`${name}: ${what}`));
-    results.push({ suite, seconds: Math.round((performance.now() - began) / 100) / 10, rows });
+  const results: MeasuredSuite[] = [];
+  const skipped: string[] = [];
+  for (const suite of suites) {
+    try {
+      results.push(await measureSuite(suite, size, onProgress));
+    } catch (error) {
+      if (!(error instanceof MachineError)) throw error;
+      skipped.push(`${suite.name}: ${error.message}`);
+    }
   }
-  const peers = hasPeers(root) ? await comparePeers(root, size, onProgress) : [];
-  return { size, day, machine, suites: results, peers };
+  const peers = hasPeers(root) ? await comparePeers(root, size, onProgress) : NO_PEERS;
+  return {
+    size,
+    day,
+    machine,
+    suites: results,
+    peers: peers.comparisons,
+    skipped: [...skipped, ...peers.skipped],
+  };
+}
+
+async function measureSuite(
+  { name, run }: ReportSuite,
+  size: Size,
+  onProgress: OnProgress,
+): Promise<MeasuredSuite> {
+  const others = await OtherUse.begin();
+  const began = performance.now();
+  const { rows } = await run(size, (what) => onProgress(`${name}: ${what}`));
+  const seconds = rounded((performance.now() - began) / 1000, 1);
+  return { suite: name, seconds, others_cores: rounded(await others.cores(), 2), rows };
 }
 
 /** How many steps {@link measureAll} tells of. */

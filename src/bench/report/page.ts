@@ -4,10 +4,11 @@ import { machineLine } from '../machine.ts';
 import { tableOf } from '../row-table.ts';
 import { type Bar, barChart, type Width } from './charts.ts';
 import { type ReportData, rowsOf } from './data.ts';
-import { type JudgedGoal, judgeGoals } from './goals.ts';
+import { type JudgedGoal, judgeGoals, OTHERS_MAX } from './goals.ts';
 import { detailsHtml, escapeHtml, tableHtml } from './html.ts';
 import { colour, themed } from './palette.ts';
-import { type Section, type SectionFigure, sectionsOf } from './sections.ts';
+import type { Section, SectionFigure } from './sections/section.ts';
+import { sectionsOf } from './sections.ts';
 import { STYLE } from './style.ts';
 import { formatNanoseconds } from './units.ts';
 
@@ -16,13 +17,18 @@ const LOAD_MAX = 0.5;
 export const INSTALL_PEERS = '(cd benchmarks && npm ci) && npm run report';
 
 /** What the reader is warned of; empty when nothing is wrong. */
-export function noticesOf({ size, machine }: ReportData): string[] {
+export function noticesOf({ size, machine, suites }: ReportData): string[] {
   const notices: string[] = [];
   if (size !== 'full') notices.push(`A ${size} run: too short for figures to be quoted.`);
   if (machine.load > LOAD_MAX) {
     notices.push(
       `Others used this machine when the run began (a load of ${machine.load}): its figures are too noisy to be quoted.`,
     );
+  }
+  const disturbed = suites.filter(({ others_cores }) => others_cores > OTHERS_MAX);
+  if (disturbed.length > 0) {
+    const cores = disturbed.map(({ suite, others_cores }) => `${suite} (${others_cores} cores)`).join(', ');
+    notices.push(`Others used this machine meanwhile, so that these are too noisy to be judged: ${cores}.`);
   }
   return notices;
 }
@@ -31,7 +37,7 @@ export function noticesOf({ size, machine }: ReportData): string[] {
 export async function renderPage(data: ReportData): Promise<string> {
   const sections = sectionsOf(data);
   const bodies = await Promise.all(sections.map((section) => sectionHtml(section, data)));
-  const peers = await peersHtml(data.peers);
+  const peers = await peersHtml(data);
   const links = [
     ...sections.map(({ suite, title }) => [suite, title] as const),
     ['peers', 'Beside its peers'],
@@ -71,14 +77,14 @@ function goalsHtml(goals: readonly JudgedGoal[]): string {
   const rows = goals.map(
     ({ figure, anchor, goal, measured, verdict, explanation }) =>
       `<tr><td><strong>${escapeHtml(figure)}</strong><small>${escapeHtml(anchor)}</small>${
-        verdict === 'not met'
-          ? `<small>${explanation === '' ? 'Not explained yet.' : escapeHtml(explanation)}</small>`
-          : ''
+        explanation === '' ? '' : `<small class="why">${escapeHtml(explanation)}</small>`
       }</td><td data-label="Goal">${escapeHtml(goal)}</td><td data-label="Measured">${escapeHtml(measured)}</td><td class="${
         verdict === 'met' ? 'met' : verdict === 'not met' ? 'missed' : 'quiet'
       }">${verdict}</td></tr>`,
   );
-  return `<p>${met} of ${goals.length} met.</p>
+  const noisy = goals.filter(({ verdict }) => verdict === 'too noisy').length;
+  const rest = noisy === 0 ? '' : `, ${noisy} too noisy to be judged`;
+  return `<p>${met} of ${goals.length} met${rest}.</p>
 <table class="goals"><thead><tr><th>Figure, and what it is set against</th><th>Goal</th><th>Measured</th><th></th></tr></thead>
 <tbody>
 ${rows.join('\n')}
@@ -108,7 +114,7 @@ async function figureHtml({ caption, draw }: SectionFigure): Promise<string> {
   return `<figure><figcaption>${escapeHtml(caption)}</figcaption>${await svg('wide')}${await svg('narrow')}</figure>`;
 }
 
-async function peersHtml(peers: readonly Comparison[]): Promise<string> {
+async function peersHtml({ peers, skipped }: ReportData): Promise<string> {
   const parts = await Promise.all(peers.map(comparisonHtml));
   const content =
     parts.length > 0
@@ -118,6 +124,7 @@ async function peersHtml(peers: readonly Comparison[]): Promise<string> {
 <h2>Beside its peers</h2>
 <p>What a user would pick instead, in the same run. No winner is named where rounds differ too much among themselves or overlap. sgxio is in another process, which cannot make system calls; all others are threads of one process.</p>
 ${content}
+${skipped.map((line) => `<p class="quiet">Not measured: ${escapeHtml(line)}.</p>`).join('\n')}
 </section>`;
 }
 

@@ -7,26 +7,38 @@ import type { Comparison } from '../comparison.ts';
 import type { OnProgress } from '../suite.ts';
 import type { Size } from './suites.ts';
 
-/** The comparisons of `benchmarks/`, each a script. */
-const QUESTIONS: readonly string[] = ['calls', 'launches', 'sealing'];
+/** The scripts of `benchmarks/`, each of which makes one comparison or several. */
+const SCRIPTS: readonly string[] = ['calls', 'launches', 'key-value', 'http', 'sealing'];
 
 /** How many steps {@link comparePeers} tells of. */
-export const PEER_STEPS: number = QUESTIONS.length;
+export const PEER_STEPS: number = SCRIPTS.length;
+
+export interface PeerResults {
+  readonly comparisons: Comparison[];
+  /** A line for each peer that is not installed. */
+  readonly skipped: string[];
+}
+
+export const NO_PEERS: PeerResults = { comparisons: [], skipped: [] };
 
 /** Says whether the peers are installed below `root`; none of them is a dependency of sgxio. */
 export function hasPeers(root: string): boolean {
   return existsSync(join(root, 'benchmarks/node_modules'));
 }
 
-/** Runs the comparisons with the peers, each in a process of its own. */
-export async function comparePeers(root: string, size: Size, onProgress: OnProgress): Promise<Comparison[]> {
-  const comparisons: Comparison[] = [];
-  for (const question of QUESTIONS) {
-    onProgress(`peers: ${question}`);
-    const script = join(root, 'benchmarks', `${question}.mjs`);
-    const flags = size === 'full' ? ['--json'] : ['--json', '--quick'];
+/** Runs the comparisons with the peers, each script in a process of its own that prints a document a line. */
+export async function comparePeers(root: string, size: Size, onProgress: OnProgress): Promise<PeerResults> {
+  const results: PeerResults = { comparisons: [], skipped: [] };
+  for (const name of SCRIPTS) {
+    onProgress(`peers: ${name}`);
+    const script = join(root, 'benchmarks', `${name}.mjs`);
+    const flags = size === 'full' ? ['--json'] : ['--json', `--${size}`];
     const { stdout } = await promisify(execFile)(process.execPath, [script, ...flags]);
-    comparisons.push(JSON.parse(stdout) as Comparison);
+    for (const line of stdout.trim().split('\n')) {
+      const document = JSON.parse(line) as Comparison | { readonly skipped: string };
+      if ('skipped' in document) results.skipped.push(document.skipped);
+      else results.comparisons.push(document);
+    }
   }
-  return comparisons;
+  return results;
 }

@@ -31,6 +31,7 @@ th { font-weight: 600; color: var(--quiet); }
 .scroll td, .scroll th { white-space: nowrap; }
 .number { text-align: right; }
 .goals td:last-child { white-space: nowrap; padding-right: 0; }
+.goals small.why { margin-top: 0.35rem; }
 .goals small { display: block; color: var(--quiet); font-size: 0.8125rem; }
 .met { color: var(--good); font-weight: 600; }
 .missed { color: var(--bad); font-weight: 600; }

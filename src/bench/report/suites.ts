@@ -2,14 +2,23 @@ import { CALL_STEPS, callSuite } from '../call.ts';
 import { COPY_STEPS, copySuite } from '../copy.ts';
 import { CROSSOVER_FULL, type CrossoverOptions, crossoverSteps, crossoverSuite } from '../crossover.ts';
 import { type EchoOptions, echoSteps, echoSuite } from '../echo.ts';
-import { IDLE_STEPS, type IdleOptions, idleSuite } from '../idle.ts';
+import { ENGINES_STEPS, enginesSuite } from '../engines.ts';
+import { FILES_STEPS, filesSuite } from '../files.ts';
+import { type IdleOptions, idleSuite } from '../idle.ts';
 import { LAUNCH_STEPS, launchSuite } from '../launch.ts';
 import { MEMORY_STEPS, memorySuite } from '../memory.ts';
+import { ONE_CORE_STEPS, type OneCoreOptions, oneCoreSuite } from '../one-core.ts';
 import { parameterServerSteps, parameterServerSuite } from '../parameter-server.ts';
 import { PROFILE_FULL, profileSteps, profileSuite } from '../profile.ts';
+import {
+  PROTECTED_FILES_STEPS,
+  type ProtectedFilesOptions,
+  protectedFilesSuite,
+} from '../protected-files.ts';
 import { type ScaleOptions, scaleSteps, scaleSuite } from '../scale.ts';
 import { START_FULL, startSteps, startSuite } from '../start.ts';
 import type { OnProgress, SuiteResult } from '../suite.ts';
+import { THREADS_FULL, type ThreadsOptions, threadsSteps, threadsSuite } from '../threads.ts';
 
 /** `full` is what is published; `quick` shows in a minute or two that all works; `smoke` in seconds. */
 export type Size = 'full' | 'quick' | 'smoke';
@@ -45,8 +54,8 @@ const PARAMETER_SERVER: Sizes<{ items: readonly number[]; requests: number }> = 
 };
 
 const ECHO: Sizes<EchoOptions> = {
-  full: { connections: [1, 16, 256], bytes: 64, requests: 30_000, rounds: 5 },
-  quick: { connections: [1, 64], bytes: 64, requests: 4000, rounds: 2 },
+  full: { connections: [1, 8, 64], bytes: 64, requests: 20_000, rounds: 5 },
+  quick: { connections: [1, 8, 64], bytes: 64, requests: 4000, rounds: 2 },
   smoke: { connections: [4], bytes: 64, requests: 500, rounds: 1 },
 };
 
@@ -56,14 +65,40 @@ const SCALE: Sizes<ScaleOptions> = {
   smoke: { connections: [10], active: 10, requests: 500, rounds: 1 },
 };
 
-const IDLE: Sizes<IdleOptions> = {
-  full: { connections: 100, seconds: 5, firstRequests: 3 },
-  quick: { connections: 100, seconds: 1, firstRequests: 1 },
+const IDLE_SERVERS = ['exitless', 'exitless, tasks', 'node:net'];
+const IDLE: Sizes<IdleOptions & { servers: readonly string[] }> = {
+  full: { connections: 10_000, seconds: 5, firstRequests: 5, servers: IDLE_SERVERS },
+  quick: { connections: 100, seconds: 1, firstRequests: 1, servers: IDLE_SERVERS },
   smoke: { connections: 10, seconds: 0.5, firstRequests: 1, servers: ['exitless'] },
+};
+
+const ONE_CORE: Sizes<OneCoreOptions> = {
+  full: { requests: 5000 },
+  quick: { requests: 500 },
+  smoke: { requests: 100 },
+};
+
+const THREADS: Sizes<ThreadsOptions> = {
+  full: THREADS_FULL,
+  quick: { threads: [1, 2], rounds: 3, milliseconds: 50 },
+  smoke: { threads: [2], rounds: 1, milliseconds: 20 },
+};
+
+const PROTECTED_FILES: Sizes<ProtectedFilesOptions> = {
+  full: { megabytes: 64, rounds: 5 },
+  quick: { megabytes: 16, rounds: 2 },
+  smoke: { megabytes: 16, rounds: 1 },
 };
 
 /** The model of the published experiment, in MiB. */
 const MODEL_MIB = 2;
+
+/** One that does not fit into private memory, and how often it is updated, an item a request. */
+const LARGE_MODEL: Sizes<{ modelMib: number; requests: number }> = {
+  full: { modelMib: 512, requests: 15_000 },
+  quick: { modelMib: 128, requests: 3000 },
+  smoke: { modelMib: 64, requests: 300 },
+};
 
 /** Every suite of the report, in its order. */
 export const reportSuites: readonly ReportSuite[] = [
@@ -80,6 +115,11 @@ export const reportSuites: readonly ReportSuite[] = [
       parameterServerSuite({ ...PARAMETER_SERVER[size], wire: 'memory', modelMib: MODEL_MIB }, tell),
   },
   {
+    name: 'large-model',
+    steps: (size) => parameterServerSteps(LARGE_MODEL[size]),
+    run: (size, tell) => parameterServerSuite({ ...LARGE_MODEL[size], items: [1], wire: 'memory' }, tell),
+  },
+  {
     name: 'echo',
     steps: (size) => echoSteps(ECHO[size].rounds),
     run: (size, tell) => echoSuite(ECHO[size], tell),
@@ -89,8 +129,25 @@ export const reportSuites: readonly ReportSuite[] = [
     steps: (size) => scaleSteps(SCALE[size].connections, SCALE[size].rounds),
     run: (size, tell) => scaleSuite(SCALE[size], tell),
   },
+  {
+    name: 'one-core',
+    steps: () => ONE_CORE_STEPS,
+    run: (size, tell) => oneCoreSuite(ONE_CORE[size], tell),
+  },
   { name: 'launch', steps: () => LAUNCH_STEPS, run: (_size, tell) => launchSuite(tell) },
   { name: 'copy', steps: () => COPY_STEPS, run: (_size, tell) => copySuite(tell) },
+  {
+    name: 'threads',
+    steps: (size) => threadsSteps(THREADS[size].rounds),
+    run: (size, tell) => threadsSuite(THREADS[size], tell),
+  },
+  { name: 'files', steps: () => FILES_STEPS, run: (_size, tell) => filesSuite(tell) },
+  { name: 'engines', steps: () => ENGINES_STEPS, run: (_size, tell) => enginesSuite(tell) },
+  {
+    name: 'protected-files',
+    steps: () => PROTECTED_FILES_STEPS,
+    run: (size, tell) => protectedFilesSuite(PROTECTED_FILES[size], tell),
+  },
   {
     name: 'memory',
     steps: () => MEMORY_STEPS,
@@ -98,7 +155,7 @@ export const reportSuites: readonly ReportSuite[] = [
   },
   {
     name: 'idle',
-    steps: (size) => IDLE[size].servers?.length ?? IDLE_STEPS,
+    steps: (size) => IDLE[size].servers.length,
     run: (size, tell) => idleSuite(IDLE[size], tell),
   },
   {

@@ -11,8 +11,13 @@ import type { Row } from '../../../src/bench/suite.ts';
 const machine = { processor: 'P', cores: 2, memory_gib: 4, kernel: '6.1', node: '20.19.0', load: 0.1 };
 
 function data(suites: Readonly<Record<string, readonly Row[]>>): ReportData {
-  const results = Object.entries(suites).map(([suite, rows]) => ({ suite, seconds: 1, rows }));
-  return { size: 'full', day: '2026-01-01', machine, suites: results, peers: [] };
+  const results = Object.entries(suites).map(([suite, rows]) => ({
+    suite,
+    seconds: 1,
+    others_cores: 0,
+    rows,
+  }));
+  return { size: 'full', day: '2026-01-01', machine, suites: results, peers: [], skipped: [] };
 }
 
 function verdict(name: GoalName, suites: Readonly<Record<string, readonly Row[]>>): string {
@@ -54,15 +59,16 @@ describe('goals', () => {
       { name: 'node:net', connections, requests_per_s: 100 },
     ]);
     assert.equal(verdict('echo', { echo }), 'not met: 0.9 × its rate at worst, with 1 connections');
+    assert.match(verdict('echo-direct', { echo }), /^not measured/);
     const memory = [
       { what: 'fault-clean', store_mib: 8, fault_ns: 1500, floor_ratio: 1.5 },
       { what: 'fault-clean', store_mib: 200, fault_ns: 1700, floor_ratio: 1.7 },
       { what: 'hit-read', bytes: 16, ratio: 1.02 },
       { what: 'hit-write', bytes: 256, ratio: 1.11 },
     ];
-    assert.match(verdict('fault-clean', { memory }), /^not met: 1\.7 × at worst: 1\.7 µs .* 200 MiB$/);
+    assert.match(verdict('fault-clean', { memory }), /^not met: 1\.7 × at worst, 1\.7 µs .* 200 MiB$/);
     assert.match(verdict('fault-dirty', { memory }), /^not measured/);
-    assert.match(verdict('pointer', { memory }), /^not met: 1\.11 × at worst: writing items of 256 bytes$/);
+    assert.match(verdict('pointer', { memory }), /^not met: 1\.11 × at worst, writing items of 256 bytes$/);
   });
 
   test('of idling and starting', () => {
@@ -72,6 +78,82 @@ describe('goals', () => {
       verdict('start', { start: [{ name: 'exitless', more_than_node_ms: 60.1 }] }),
       'not met: Node + 60.1 ms',
     );
+  });
+
+  test('of files look at cached reads, alone and sixteen at once', () => {
+    const read = (name: string, atOnce: number, us: number, workload = 'random') => ({
+      ...{ name, workload, read_bytes: 4096, reads_at_once: atOnce, us_per_read: us },
+    });
+    const files = [
+      read('node', 1, 2),
+      read('exitless', 1, 3.2),
+      read('node', 16, 7),
+      read('exitless', 16, 7.1),
+      read('exitless', 1, 90, 'random uncached'),
+    ];
+    assert.equal(verdict('read-1', { files }), 'met: 1.6 ×: 3.2 against 2 µs');
+    assert.match(verdict('read-16', { files }), /^not met: 1\.01 ×/);
+  });
+
+  test('of many connections set each number against the smaller ones alone', () => {
+    const scale = [24, 8, 12.1].map((us_per_request, index) => ({
+      ...{ name: 'exitless', connections: 10 ** index, us_per_request },
+    }));
+    assert.match(verdict('scale', { scale }), /^not met: 1\.51 × at worst, 100 against 10 connections$/);
+    assert.match(verdict('scale', { scale: scale.slice(0, 2) }), /^met: 0\.333 ×/);
+  });
+
+  test('of protected files look at large pieces, against the lower of the file and the cipher', () => {
+    const row = (what: string, chunk_bytes: number, node: number, own: number) => ({
+      ...{ what, chunk_bytes, node_fs_mib_per_second: node, protected_mib_per_second: own },
+    });
+    const rows = [
+      row('write', 4096, 1000, 1),
+      row('write', 65_536, 1000, 600),
+      row('cold read', 65_536, 9000, 1200),
+      row('warm random read', 4096, 1000, 999),
+      { what: 'cipher', sealed_mib_per_second: 2000 },
+      { what: 'transactions', sqlite_transactions_per_second: 1 },
+    ];
+    assert.match(verdict('files-cold', { 'protected-files': rows }), /^met: 0\.6 × at worst/);
+    assert.match(verdict('files-warm', { 'protected-files': rows }), /^not met: 0\.999 ×/);
+    assert.match(verdict('files-random-write', { 'protected-files': rows }), /^not measured/);
+  });
+
+  test('of launches look at their own rows, and at the fastest pool', () => {
+    const launch = [
+      { name: 'empty', p50_ns: 10_000 },
+      { name: 'empty, spinning', p50_ns: 1001 },
+      { name: 'graph of 20 empty steps', p50_ns: 30_000 },
+      { name: 'empty, 1000 queued at once', p50_ns: 2000, launches_per_s: 500_000 },
+    ];
+    assert.equal(verdict('launch', { launch }), 'met: 10 µs');
+    assert.equal(verdict('launch-spinning', { launch }), 'not met: 1 µs');
+    assert.match(verdict('graph', { launch }), /^met: 3 ×/);
+    assert.equal(verdict('launch-queued', { launch }), 'met: 500,000 a second');
+    assert.match(verdict('launch-pools', { launch }), /^not measured/);
+    const copy = [
+      { name: 'memcpy in one process', bytes: 1_048_576, gigabytes_per_s: 10 },
+      { name: 'pinned, in', bytes: 1_048_576, gigabytes_per_s: 7.9 },
+    ];
+    assert.match(verdict('copy', { copy }), /^not met: 0\.79 ×: pinned, in, 1 MiB: 7\.9 GB\/s$/);
+  });
+
+  test('that are not met are explained by figures of the same run', () => {
+    const [, , exit] = judgeGoals(data({ call: calls(600) }));
+    assert.equal(exit?.name, 'call-exit');
+    assert.equal(exit?.verdict, 'not met');
+    assert.match(exit.explanation, /takes 200 ns in the same run: 37\.5 × faster than exit/);
+  });
+
+  test('are not judged where rounds differ too much, or others took the machine', () => {
+    const noisy = calls(500).map((row) => ({ ...row, spread: row['name'] === 'exitless' ? 0.26 : 0.1 }));
+    assert.match(verdict('call-ping-pong', { call: noisy }), /^too noisy: 2\.5 ×/);
+    const { suites, ...rest } = data({ call: calls(500) });
+    const disturbed = { ...rest, suites: suites.map((suite) => ({ ...suite, others_cores: 0.3 })) };
+    const goal = judgeGoals(disturbed).find(({ name }) => name === 'call-ping-pong');
+    assert.deepEqual([goal?.verdict, goal?.explanation.includes('0.3 cores')], ['too noisy', true]);
+    assert.match(noticesOf(disturbed).join(), /too noisy to be judged: call \(0\.3 cores\)/);
   });
 
   test('that no suite measured say so, in the tables too', () => {

@@ -16,7 +16,7 @@ const FLAGS = [
   ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
 ];
 const INSTALL = 'to look at the report in a browser, run: apt-get install chromium';
-const SECTIONS = 12;
+const SECTIONS = 18;
 /** CSS pixels below which text is hard to read. */
 const TEXT_PIXELS_MIN = 10;
 /** WCAG 2.2, level AA. */
@@ -26,6 +26,8 @@ const CONTRAST_MIN = 4.5;
 interface Seen {
   readonly viewWidth: number;
   readonly contentWidth: number;
+  /** Texts that reach beyond the page. */
+  readonly beyond: readonly string[];
   readonly sections: number;
   readonly text: string;
   readonly figures: readonly SeenFigure[];
@@ -36,6 +38,8 @@ interface SeenFigure {
   /** Drawings of it that show. */
   readonly drawn: number;
   readonly texts: number;
+  /** Pairs of texts that lie on each other. */
+  readonly overlapping: readonly string[];
   /** Texts that reach beyond the drawing. */
   readonly outside: readonly string[];
   /** The height of its smallest letters, in pixels of the screen. */
@@ -105,12 +109,14 @@ describe('the page of the report', { skip: missing ? INSTALL : false }, () => {
     assert.deepEqual(requests, [url], 'the page needs nothing else');
     assert.deepEqual(faults, []);
     assert.ok(seen.contentWidth <= seen.viewWidth, `${seen.contentWidth} wide in ${seen.viewWidth}`);
+    assert.deepEqual(seen.beyond, []);
     assert.equal(seen.sections, SECTIONS + 1);
     assert.ok(seen.figures.length >= SECTIONS);
-    for (const { caption, texts, outside, leastPixels, leastContrast, drawn } of seen.figures) {
+    for (const { caption, texts, outside, overlapping, leastPixels, leastContrast, drawn } of seen.figures) {
       assert.equal(drawn, 1, `"${caption}" is drawn once`);
       assert.ok(texts >= 3, `"${caption}" has ${texts} texts`);
       assert.deepEqual(outside, [], `texts of "${caption}" are cut off`);
+      assert.deepEqual(overlapping, [], `texts of "${caption}" lie on each other`);
       assert.ok(leastPixels >= TEXT_PIXELS_MIN, `text of ${leastPixels} px in "${caption}"`);
       assert.ok(leastContrast >= CONTRAST_MIN, `contrast ${leastContrast} in "${caption}"`);
     }

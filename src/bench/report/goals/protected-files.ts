@@ -1,0 +1,97 @@
+import type { Row } from '../../suite.ts';
+import { type ReportData, rowsOf } from '../data.ts';
+import { formatBytes, formatNanoseconds, threeDigits } from '../units.ts';
+import { type Finding, type Goal, isRatio, judgeWorst, numberOf, type Ratio } from './goal.ts';
+
+/** Protected files. */
+
+const WARM_MIN = 1;
+const COLD_MIN = 0.6;
+const RANDOM_WRITE_MIN = 0.5;
+/** Bandwidth is that of large pieces; with small ones the calls count. */
+const BANDWIDTH_CHUNK_BYTES = 65_536;
+const BLOCK_BYTES = 4096;
+const BYTES_A_MIB = 1_048_576;
+
+const SUITE = 'protected-files';
+
+export type ProtectedFilesGoal = 'files-warm' | 'files-cold' | 'files-random-write';
+
+export const protectedFilesGoals: Readonly<Record<ProtectedFilesGoal, Goal>> = {
+  'files-warm': {
+    figure: 'protected file, warm random reads of 4 KiB',
+    anchor: 'fs.readSync of a plain file',
+    goal: 'at least its rate',
+    suite: SUITE,
+    judge: (data) =>
+      rates(data, ['warm random read'], { limit: WARM_MIN, is: 'least', words: '' }, (row) =>
+        numberOf(row, 'node_fs_mib_per_second'),
+      ),
+  },
+  'files-cold': {
+    figure: 'protected file, cold sequential read and write',
+    anchor: 'the lower of node:fs on a plain file and bare AES-256-GCM',
+    goal: `≥ ${COLD_MIN} of its bandwidth, in pieces of 64 KiB and more`,
+    suite: SUITE,
+    judge: (data) =>
+      rates(data, ['write', 'cold read'], { limit: COLD_MIN, is: 'least', words: '' }, (row) => {
+        const plain = numberOf(row, 'node_fs_mib_per_second');
+        const cipher = cipherRate(data);
+        if (plain === undefined || cipher === undefined) return undefined;
+        return Number(row['chunk_bytes']) < BANDWIDTH_CHUNK_BYTES ? undefined : Math.min(plain, cipher);
+      }),
+    explain: (data) => {
+      const parts = rowsOf(data, SUITE)
+        .filter((row) => row['what'] === 'cold read' || row['what'] === 'write')
+        .filter((row) => Number(row['chunk_bytes']) >= BANDWIDTH_CHUNK_BYTES)
+        .map((row) => {
+          const block = (field: string) => formatNanoseconds(blockNanoseconds(numberOf(row, field) ?? 1));
+          return `${row['what']} in ${formatBytes(Number(row['chunk_bytes']))}: ${block('protected_mib_per_second')}, of a plain file ${block('plain_mib_per_second')}`;
+        });
+      const cipher = formatNanoseconds(blockNanoseconds(cipherRate(data) ?? 1));
+      return `Time of a block of 4 KiB, by the enclave: ${parts.join('; ')}. The bare cipher takes ${cipher} of it. The rest is the tree over the tags, the places of blocks and the buffer cache.`;
+    },
+  },
+  'files-random-write': {
+    figure: 'protected file, 1,000 random writes of 4 KiB and a sync',
+    anchor: 'node:fs on a plain file',
+    goal: `≥ ${RANDOM_WRITE_MIN} of its rate`,
+    suite: SUITE,
+    judge: (data) => {
+      const ratios = named(data, ['random writes and a sync']).flatMap((row): Ratio[] => {
+        const [plain, own] = [numberOf(row, 'node_fs_milliseconds'), numberOf(row, 'protected_milliseconds')];
+        if (plain === undefined || own === undefined) return [];
+        return [{ ratio: plain / own, where: `${plain} against ${own} ms`, rows: [row] }];
+      });
+      return judgeWorst(ratios, { limit: RANDOM_WRITE_MIN, is: 'least', words: '' });
+    },
+  },
+};
+
+function named(data: ReportData, names: readonly string[]): Row[] {
+  return rowsOf(data, SUITE).filter(({ what }) => names.includes(String(what)));
+}
+
+/** The rate of protected files against what `anchor` gives for the same row; rows without either are left out. */
+function rates(
+  data: ReportData,
+  names: readonly string[],
+  goal: Parameters<typeof judgeWorst>[1],
+  anchor: (row: Row) => number | undefined,
+): Finding | undefined {
+  const ratios = named(data, names).map((row): Ratio | undefined => {
+    const [own, other] = [numberOf(row, 'protected_mib_per_second'), anchor(row)];
+    if (own === undefined || other === undefined) return undefined;
+    const where = `${row['what']} in ${formatBytes(Number(row['chunk_bytes']))}: ${threeDigits(own)} against ${threeDigits(other)} MiB/s`;
+    return { ratio: own / other, where, rows: [row] };
+  });
+  return judgeWorst(ratios.filter(isRatio), goal);
+}
+
+function cipherRate(data: ReportData): number | undefined {
+  return numberOf(named(data, ['cipher'])[0], 'sealed_mib_per_second');
+}
+
+function blockNanoseconds(mibPerSecond: number): number {
+  return (BLOCK_BYTES / (mibPerSecond * BYTES_A_MIB)) * 1e9;
+}
