@@ -37,6 +37,8 @@ export class PollingLoop {
   #parked = false;
   #ended = false;
   #quietSince = 0;
+  /** Whether the last look found something, which its finder then worked on. */
+  #worked = false;
   #looks = 0;
   #vain = 0;
 
@@ -74,12 +76,14 @@ export class PollingLoop {
 
   #look(): void {
     const polled = this.#polled;
+    const began = performance.now();
+    // What came last was worked on until now: that was no waiting.
+    if (this.#worked) this.#quietSince = began;
     let count = 0;
     for (let polls = 0; polls < POLLS_A_LOOK && count === 0; polls++) count = polled.poll();
+    this.#worked = count > 0;
     if (count > 0) {
-      const now = performance.now();
-      polled.record((now - this.#quietSince) * 1000);
-      this.#quietSince = now;
+      polled.record((began - this.#quietSince) * 1000);
       this.#vain = 0;
     } else if (++this.#vain % LOOKS_A_REST === 0) polled.rest();
     if (++this.#looks < LOOKS_A_TURN) queueMicrotask(this.#turn);
