@@ -24,10 +24,12 @@ const LONG_MICROSECONDS = 1000;
 const TAKEN_MICROSECONDS = 1000;
 /**
  * Waits that sleep at once after that, as with an exit: whoever sleeps and is woken is run at once, whoever spins on
- * a core that others want has used up its turn. That is some milliseconds; then spinning tells again whether cores
- * are free.
+ * a core that others want has used up its turn, some milliseconds long. Once alone may be an accident; each time that
+ * spinning again soon finds the core taken again, it is twice as many.
  */
-const WAITS_AFTER_TAKEN = 1000;
+const WAITS_AFTER_TAKEN = 16;
+const WAITS_AFTER_TAKEN_MAX = 1024;
+const SOON_MILLISECONDS = 50;
 /** The weight of the newest wait in the average: one eighth. */
 const WEIGHT = 0.125;
 
@@ -36,6 +38,9 @@ export class WaitPolicy {
   #averageMicroseconds = 10;
   /** How many waits still sleep at once, because cores were taken. */
   #waitsToSleep = 0;
+  #waitsAfterTaken = WAITS_AFTER_TAKEN;
+  /** When they had all slept, on the clock of `performance`. */
+  #spinsSince = Number.NEGATIVE_INFINITY;
 
   /** `spins: false` sleeps at once, always: the hand-over of an exit. */
   constructor(spins: boolean) {
@@ -56,9 +61,17 @@ export class WaitPolicy {
 
   /** Tells how long a wait took that outlasted its polls, and how much of that passed before it slept. */
   record(microseconds: number, spunMicroseconds = 0): void {
-    if (this.#waitsToSleep > 0) this.#waitsToSleep--;
-    if (spunMicroseconds > TAKEN_MICROSECONDS) this.#waitsToSleep = WAITS_AFTER_TAKEN;
+    if (this.#waitsToSleep > 0 && --this.#waitsToSleep === 0) this.#spinsSince = performance.now();
+    if (spunMicroseconds > TAKEN_MICROSECONDS) this.#sleepForSome();
     this.#averageMicroseconds +=
       (Math.min(microseconds, LONG_MICROSECONDS) - this.#averageMicroseconds) * WEIGHT;
+  }
+
+  #sleepForSome(): void {
+    const isSoon = performance.now() - this.#spinsSince < SOON_MILLISECONDS;
+    this.#waitsAfterTaken = isSoon
+      ? Math.min(2 * this.#waitsAfterTaken, WAITS_AFTER_TAKEN_MAX)
+      : WAITS_AFTER_TAKEN;
+    this.#waitsToSleep = this.#waitsAfterTaken;
   }
 }

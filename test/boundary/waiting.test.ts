@@ -34,18 +34,31 @@ test('one that never spins sleeps at once', () => {
   assert.equal(policy.spinMicroseconds, 0);
 });
 
-test('where spinning found its core taken, the next waits sleep at once, and then it spins again', () => {
-  const policy = after(new Array(100).fill(20));
-  const { spinMicroseconds } = policy;
+/** How many waits sleep at once after one in which the core was taken. */
+function sleepsAfterTaken(policy: WaitPolicy): number {
   policy.record(4000, 4000);
   let slept = 0;
   for (; policy.spinMicroseconds === 0 && slept < 100_000; slept++) {
     assert.equal(policy.pollsWithoutPause, 0);
     policy.record(10);
   }
-  assert.ok(slept >= 100 && slept < 100_000, `${slept} waits`);
+  return slept;
+}
+
+test('where spinning found its core taken, the next waits sleep at once, and then it spins again', () => {
+  const policy = after(new Array(100).fill(20));
+  const { spinMicroseconds } = policy;
+  const slept = sleepsAfterTaken(policy);
+  assert.ok(slept > 0 && slept < 100, `${slept} waits`);
   assert.equal(policy.spinMicroseconds, spinMicroseconds);
   assert.ok(policy.pollsWithoutPause > 0);
+});
+
+test('where the core is taken again and again, more and more waits sleep, up to a limit', () => {
+  const policy = after(new Array(100).fill(20));
+  const slept = Array.from({ length: 12 }, () => sleepsAfterTaken(policy));
+  assert.ok((slept.at(-1) as number) > 10 * (slept[0] as number), `${slept} waits`);
+  assert.equal(slept.at(-1), slept.at(-2));
 });
 
 test('a long wait that was slept through takes no core for taken', () => {
