@@ -1,4 +1,6 @@
-import { decode, encode, type Value } from '../boundary/encoding.ts';
+import { decode } from '../boundary/decoder.ts';
+import { encode } from '../boundary/encoder.ts';
+import type { Value } from '../boundary/encoding.ts';
 import {
   generationOf,
   LaunchKind,

@@ -1,6 +1,6 @@
 import process from 'node:process';
 import { type Boot, BootDescriptor, bellsOf, storeDescriptor } from '../boundary/boot.ts';
-import { encode } from '../boundary/encoding.ts';
+import { encode } from '../boundary/encoder.ts';
 import { exportsRoom } from '../boundary/launch.ts';
 import { boundaryBytes, CONTROL, channelLayout, EnclaveState } from '../boundary/layout.ts';
 import { EnclaveError, HostViolation, ImageError, SystemError } from '../errors.ts';

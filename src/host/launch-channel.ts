@@ -1,4 +1,5 @@
-import { decode, type Value } from '../boundary/encoding.ts';
+import { decode } from '../boundary/decoder.ts';
+import type { Value } from '../boundary/encoding.ts';
 import {
   LaunchKind,
   launchId,

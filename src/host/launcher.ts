@@ -1,4 +1,4 @@
-import { encode } from '../boundary/encoding.ts';
+import { encode } from '../boundary/encoder.ts';
 import { LaunchKind, Priority } from '../boundary/launch.ts';
 import { CONTROL } from '../boundary/layout.ts';
 import { PollingLoop } from '../boundary/polling-loop.ts';

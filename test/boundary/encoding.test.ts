@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
-import { decode, encode, type Value } from '../../src/boundary/encoding.ts';
+import { decode } from '../../src/boundary/decoder.ts';
+import { encode } from '../../src/boundary/encoder.ts';
+import type { Value } from '../../src/boundary/encoding.ts';
 import { EncodingError } from '../../src/errors.ts';
 import { ENCODING_BIGINT_MAX, ENCODING_DEPTH_MAX } from '../../src/limits.ts';
 

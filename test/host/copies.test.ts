@@ -12,8 +12,8 @@ import {
   TransferSealer,
 } from '../../src/index.ts';
 import { COPY_CHUNK_BYTES, SEALED_BLOCK_BYTES } from '../../src/limits.ts';
+import { until } from '../support/conditions.ts';
 import { buildProgram, withEnclave } from '../support/enclaves.ts';
-import { until } from '../support/until.ts';
 import type * as program from './copies.program.ts';
 
 type Program = typeof program;

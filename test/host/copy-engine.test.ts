@@ -9,8 +9,8 @@ import {
   type PrivateBuffer,
   SharedWords,
 } from '../../src/index.ts';
+import { until } from '../support/conditions.ts';
 import { buildProgram, withEnclave } from '../support/enclaves.ts';
-import { until } from '../support/until.ts';
 import type * as program from './copies.program.ts';
 import { FRESH_ID, submit } from './lying-clock.ts';
 

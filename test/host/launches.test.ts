@@ -9,8 +9,8 @@ import {
   sharedWordsBytes,
 } from '../../src/index.ts';
 import { LAUNCH_PAYLOAD_MAX, LAUNCHES_IN_FLIGHT_MAX, LAUNCHES_QUEUED_MAX } from '../../src/limits.ts';
+import { until } from '../support/conditions.ts';
 import { buildProgram, withEnclave } from '../support/enclaves.ts';
-import { until } from '../support/until.ts';
 import type * as program from './launches.program.ts';
 
 type Program = typeof program;

@@ -12,8 +12,8 @@ import { promisify } from 'node:util';
 import { strategies } from '../../src/boundary/boot.ts';
 import { encodeImage } from '../../src/image/image.ts';
 import { Enclave, EnclaveError, type Image, writeImage } from '../../src/index.ts';
+import { until } from '../support/conditions.ts';
 import { buildProgram, withEnclave } from '../support/enclaves.ts';
-import { until } from '../support/until.ts';
 import { users } from '../support/users.ts';
 
 type Program = typeof import('./lifecycle.program.ts');

@@ -4,8 +4,8 @@ import fc from 'fast-check';
 import { evenShares } from '../../src/host/memory-budget.ts';
 import { Enclave, type Image, MemoryBudget } from '../../src/index.ts';
 import type * as program from '../enclave/memory/enclave.program.ts';
+import { until } from '../support/conditions.ts';
 import { buildProgram } from '../support/enclaves.ts';
-import { until } from '../support/until.ts';
 
 const MEBIBYTE = 2 ** 20;
 const PAGE_BYTES = 4096;

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import type { Image, Strategy } from '../../src/index.ts';
 import { THREADS_MAX } from '../../src/limits.ts';
+import { until } from '../support/conditions.ts';
 import { buildProgram, withEnclave } from '../support/enclaves.ts';
-import { until } from '../support/until.ts';
 import type * as program from './launches.program.ts';
 
 type Program = typeof program;

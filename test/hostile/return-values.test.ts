@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { constants } from 'node:os';
 import process from 'node:process';
 import { test } from 'node:test';
-import { decode } from '../../src/boundary/encoding.ts';
+import { decode } from '../../src/boundary/decoder.ts';
 import type { CallKindName } from '../../src/boundary/kinds.ts';
 import { CALL_KINDS, CallKind, resultLimit } from '../../src/boundary/kinds.ts';
 import { ARENA_BYTES, CONTROL } from '../../src/boundary/layout.ts';

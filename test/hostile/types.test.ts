@@ -12,7 +12,7 @@ const root = join(import.meta.dirname, '../../..');
 const virtual = join(root, 'test/hostile/untrusted-bytes.ts');
 
 const PREAMBLE = `
-  import { decode } from '../../src/boundary/encoding.ts';
+  import { decode } from '../../src/boundary/decoder.ts';
   import { decodeImage } from '../../src/image/image.ts';
   import { decodeDirectoryEntries } from '../../src/linux/directory-entries.ts';
   import { decodeSocketAddress } from '../../src/linux/socket-address.ts';

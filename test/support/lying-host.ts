@@ -3,7 +3,7 @@ import process from 'node:process';
 import { setImmediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Boot, Strategy } from '../../src/boundary/boot.ts';
-import { decode } from '../../src/boundary/encoding.ts';
+import { decode } from '../../src/boundary/decoder.ts';
 import { parseGrants } from '../../src/boundary/grants.ts';
 import { exportsRoom } from '../../src/boundary/launch.ts';
 import {
