@@ -7,8 +7,7 @@ import { initMount } from '../cli/mounts.ts';
 import { deriveMountKey } from '../enclave/protected/keys.ts';
 import { Enclave } from '../host/enclave.ts';
 import { buildImage } from '../image/build.ts';
-import { addressOf } from '../linux/ffi.ts';
-import { createAesGcm } from '../linux/openssl.ts';
+import { CipherAlone } from './cipher.ts';
 import { type Gocryptfs, mountGocryptfs } from './gocryptfs.ts';
 import { nodeFiles } from './protected-files-node.ts';
 import type * as program from './protected-files-program.ts';
@@ -35,7 +34,6 @@ const CHUNKS: readonly number[] = [4096, 65_536, MIB];
 const RANDOM_READS = 4000;
 const RANDOM_WRITES = 1000;
 const SMALL_FILES = 500;
-const CIPHER_BLOCKS = 4096;
 
 /** One thing that is measured, for each contender by the same call. */
 interface Measure {
@@ -49,18 +47,22 @@ interface Measure {
 
 /**
  * The contenders: the same operations on files of the host, on its files through an enclave, on protected ones, and on
- * those of an encrypted file system outside of an enclave, where one is installed.
+ * those of an encrypted file system outside of an enclave, where one is installed. Beside what goes through a file in
+ * order, the cipher alone over the same bytes.
  */
 interface Contender {
-  readonly name: 'node_fs' | 'plain' | 'protected' | 'gocryptfs';
+  readonly name: 'node_fs' | 'plain' | 'protected' | 'gocryptfs' | 'cipher';
   /** Milliseconds that a call takes. */
   run(measure: Measure): Promise<number>;
+  /** Left out: every one. */
+  takesPart?(measure: Measure): boolean;
 }
 
 /**
  * Protected files in an enclave, beside the plain service of the same enclave and `node:fs`, each operation in turns;
  * files of the host come from the kernel's page cache. With gocryptfs, where it is installed, which decrypts what an
- * opened file is read from for the first time. `sealed_mib_per_second` is what AES-256-GCM alone does.
+ * opened file is read from for the first time. `cipher` is AES-256-GCM alone, chunk by chunk, and `protected_of_lower` the
+ * share that protected files have of the lower of it and the plain service.
  */
 export async function protectedFilesSuite(
   { folder = tmpdir(), megabytes, rounds }: ProtectedFilesOptions,
@@ -73,7 +75,6 @@ export async function protectedFilesSuite(
     const rows = await fileRows(root, secret, { megabytes, rounds }, onProgress);
     onProgress('sqlite');
     rows.push(await sqliteRow({ root, secret, cacheBytes: CACHE_BYTES, rounds }));
-    rows.push({ what: 'cipher', sealed_mib_per_second: cipherBandwidth(rounds) });
     return { suite: 'protected-files', rows };
   } finally {
     rmSync(root, { recursive: true, force: true });
@@ -89,8 +90,9 @@ async function fileRows(
   await using enclave = await startEnclave(root, secret);
   const gocryptfs = mountGocryptfs(root);
   const mounted = 'folder' in gocryptfs ? gocryptfs : undefined;
+  using cipher = new CipherAlone(MIB);
   try {
-    const contenders = contendersOf(root, enclave, mounted);
+    const contenders = [...contendersOf(root, enclave, mounted), cipherContender(cipher)];
     const rows: Row[] = [];
     for (const measure of measuresOf(megabytes * MIB)) {
       onProgress(Object.values(measure.row).join(' '));
@@ -145,6 +147,15 @@ function contendersOf(
   ];
 }
 
+function cipherContender(cipher: CipherAlone): Contender {
+  return {
+    name: 'cipher',
+    takesPart: ({ row }) => row['what'] === 'write' || row['what'] === 'cold read',
+    run: async ({ amount, call, row }) =>
+      cipher[call === 'fill' ? 'seal' : 'open'](amount, row['chunk_bytes'] as number),
+  };
+}
+
 function measuresOf(bytes: number): Measure[] {
   const throughput = (what: string, call: Call, chunk: number, size: number, ...more: number[]): Measure => ({
     row: { what, chunk_bytes: chunk, file_mib: size / MIB },
@@ -182,7 +193,8 @@ function measuresOf(bytes: number): Measure[] {
   ];
 }
 
-async function measureRow(measure: Measure, contenders: readonly Contender[], rounds: number): Promise<Row> {
+async function measureRow(measure: Measure, all: readonly Contender[], rounds: number): Promise<Row> {
+  const contenders = all.filter(({ takesPart }) => takesPart?.(measure) !== false);
   const samples = new Map(contenders.map((contender) => [contender, [] as number[]]));
   // What is unlinked is gone, and what is created was not there: those calls are made once.
   const turns = measure.call === 'unlinkFiles' ? 1 : rounds;
@@ -190,33 +202,22 @@ async function measureRow(measure: Measure, contenders: readonly Contender[], ro
   for (let round = 0; round < turns; round++) {
     for (const [contender, times] of samples) times.push(await contender.run(measure));
   }
-  const figures = [...samples].map(([{ name }, times]) => {
-    const figure = figureOf(measure, median(times));
-    return [`${name}_${measure.unit}`, rounded(figure, 2)] as const;
-  });
-  return { ...measure.row, ...Object.fromEntries(figures) };
+  const figures = new Map([...samples].map(([{ name }, times]) => [name, figureOf(measure, median(times))]));
+  const row: Record<string, Row[string]> = { ...measure.row };
+  for (const [name, figure] of figures) row[`${name}_${measure.unit}`] = rounded(figure, 2);
+  const cipher = figures.get('cipher');
+  if (cipher !== undefined) {
+    row['protected_of_lower'] = rounded(
+      figures.get('protected')! / Math.min(figures.get('plain')!, cipher),
+      2,
+    );
+  }
+  return row;
 }
 
 function figureOf({ unit, amount }: Measure, milliseconds: number): number {
   if (unit === 'mib_per_second') return amount / MIB / (milliseconds / 1000);
   return unit === 'microseconds' ? (milliseconds * 1000) / amount : milliseconds;
-}
-
-/** AES-256-GCM over blocks of 4 KiB, in MiB a second. */
-function cipherBandwidth(rounds: number): number {
-  const buffer = new ArrayBuffer(2 * MIB);
-  const cipher = createAesGcm({ address: addressOf(new Uint8Array(buffer)), buffer }, 32);
-  cipher.setKey(0);
-  const times: number[] = [];
-  for (let round = 0; round <= rounds; round++) {
-    const started = performance.now();
-    for (let block = 0; block < CIPHER_BLOCKS; block++) {
-      cipher.seal(64, 8192 + (block % 128) * 4096, 4096, MIB + (block % 128) * 4096, 128);
-    }
-    times.push(performance.now() - started);
-  }
-  cipher.close();
-  return rounded((CIPHER_BLOCKS * 4096) / MIB / (median(times.slice(1)) / 1000));
 }
 
 /** How many steps {@link protectedFilesSuite} tells of. */
