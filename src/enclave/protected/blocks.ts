@@ -411,23 +411,45 @@ export class Blocks {
     return this.#wait;
   }
 
-  /** A dirty frame and others of its rank that may as well be written with it, in the order of their files. */
+  /**
+   * A dirty frame and others of its rank that may as well be written with it, in the order of their files: its
+   * neighbours first, so that what follows in the file follows in the store, and is read back in one run.
+   */
   #batchAround(frame: number): readonly number[] {
     const { frames } = this;
     const batch = this.#batch;
     batch.length = 0;
     batch.push(frame);
-    const rank = frames.rank(frame);
-    if (rank !== 0) return batch;
+    if (frames.rank(frame) !== 0) return batch;
+    const owner = frames.owners[frame]!;
+    const index = frames.indexes[frame]!;
+    const last = this.#addNeighbours(batch, owner, index, 1);
+    const first = this.#addNeighbours(batch, owner, index, -1);
     for (
       let position = 0;
       position < frames.dirtyCount && batch.length < PROTECTED_BATCH_BLOCKS;
       position++
     ) {
       const other = frames.dirtyFrame(position);
-      if (other !== frame && frames.rank(other) === 0) batch.push(other);
+      const at = frames.indexes[other]!;
+      const added = frames.owners[other] === owner && first <= at && at <= last;
+      if (!added && frames.rank(other) === 0) batch.push(other);
     }
     return this.inFileOrder(batch);
+  }
+
+  /** Adds the dirty blocks next to one of a file, and says which is the last of them. */
+  #addNeighbours(batch: number[], owner: number, index: number, step: 1 | -1): number {
+    const { frames } = this;
+    const tree = this.treeOf(owner);
+    let last = index;
+    while (batch.length < PROTECTED_BATCH_BLOCKS) {
+      const frame = last + step < 0 ? -1 : frames.find(tree, 0, last + step);
+      if (frame < 0 || !frames.isDirty(frame)) break;
+      batch.push(frame);
+      last += step;
+    }
+    return last;
   }
 
   inFileOrder(list: number[]): number[] {

@@ -8,6 +8,8 @@ import { BLOCK, createMount, frames, HostFile, openMount, pattern, readFile, wri
 
 const BLOCKS = 600;
 const LARGE = 1400;
+/** Interruptions of reading on, most of them for the eleven index blocks and the start of each run. */
+const RUNS_MAX = 50;
 
 function readBlocks(
   mount: ReturnType<typeof openMount>,
@@ -38,6 +40,24 @@ test('a file that is read in order is read in few pieces, and the first of each 
   assert.deepEqual(half, pattern(1, LARGE * BLOCK).slice(0, half.length));
   assert.ok(file.reads < LARGE / 2 / 10, `${file.reads} reads`);
   assert.ok(readAhead >= half.length);
+});
+
+test('a file that was written in order through a full cache lies in order in the store', () => {
+  const { mount, file } = createMount({ blocks: BLOCKS });
+  writeFile(mount, '/a', pattern(1, LARGE * BLOCK));
+  mount.close();
+  const again = openMount(file, { blocks: BLOCKS });
+  readBlocks(again, '/a', 0, 1);
+  file.reads = 0;
+  let runs = 0;
+  let end = 0;
+  file.beforeRead = (position, length) => {
+    if (position !== end) runs++;
+    end = position + length;
+  };
+  const whole = readBlocks(again, '/a', 0, LARGE);
+  assert.deepEqual(whole, pattern(1, LARGE * BLOCK));
+  assert.ok(runs < RUNS_MAX, `${runs} runs`);
 });
 
 test('what was read ahead is used, but not once the store was written', () => {
