@@ -60,7 +60,7 @@ const NANOSECONDS_A_SECOND = 1e9;
 
 /**
  * Processor time that a process has used so far, its own and the kernel's for it, in nanoseconds; what its threads used
- * that have ended is in it. Throws a `SystemError` where there is no such process.
+ * that have ended is in it. Throws a `SystemError`, EINVAL, where there is no such process.
  */
 export function processorTime(pid: number): number {
   const time = new BigInt64Array(2);

@@ -84,7 +84,7 @@ describe('a comparison', () => {
   });
 });
 
-test('processor time to the nanosecond agrees with what the kernel shows in ticks', async () => {
+test('processor time to the nanosecond agrees with what Node says of its own process', async () => {
   const before = processorNanoseconds(process.pid);
   let sum = 0;
   for (const until = process.cpuUsage().user + 50_000; process.cpuUsage().user < until; ) sum += 1;
@@ -92,12 +92,8 @@ test('processor time to the nanosecond agrees with what the kernel shows in tick
   assert.ok(used >= 40e6, `${used} ns after ${sum} turns`);
   const { user, system } = process.cpuUsage();
   assert.ok(processorMicroseconds(process.pid) >= user + system, 'all threads count');
-  assert.equal(
-    processorOfBoth({ pid: process.pid }) > 2 * before,
-    true,
-    'an enclave counts beside this process',
-  );
-  assert.throws(() => processorNanoseconds(2 ** 22 + 1), { code: 'ESRCH' });
+  assert.ok(processorOfBoth({ pid: process.pid }) > 2 * before, 'an enclave counts beside this process');
+  assert.throws(() => processorNanoseconds(2 ** 22 + 1), { code: 'EINVAL' });
 });
 
 test('a lane is the processor, its cores and the major version of Node, as a file name', () => {

@@ -17,7 +17,7 @@ function data(suites: Readonly<Record<string, readonly Row[]>>): ReportData {
     others_cores: 0,
     rows,
   }));
-  return { size: 'full', day: '2026-01-01', machine, suites: results, peers: [], skipped: [] };
+  return { size: 'full', day: '2026-01-01', machine, seconds: 1, suites: results, peers: [], skipped: [] };
 }
 
 function verdict(name: GoalName, suites: Readonly<Record<string, readonly Row[]>>): string {
