@@ -53,8 +53,8 @@ interface Sample {
   readonly contender: Contender;
   readonly items: number;
   readonly microseconds: number;
-  readonly serverProcessor: number;
-  readonly workerProcessor: number;
+  readonly serverProcessor?: number;
+  readonly workerProcessor?: number;
   readonly latency?: { readonly p50: number; readonly p99: number };
 }
 
@@ -178,7 +178,7 @@ async function runClient(
 ): Promise<ClientReport> {
   const { requests, keys } = works[0]!;
   const pid = server.pid as number;
-  const before = { server: processorMicroseconds(pid), host: processorMicroseconds(process.pid) };
+  const before = { server: processorMicroseconds(pid), host: process.cpuUsage() };
   const child = spawn(
     process.execPath,
     [
@@ -212,13 +212,14 @@ async function runClient(
       'SGXIO_ENCLAVE_FAILED',
       `the client of the parameter server failed: ${errors.trim()}`,
     );
+  const { user, system } = process.cpuUsage(before.host);
   const total = requests * works.length;
-  const after = { server: processorMicroseconds(pid), host: processorMicroseconds(process.pid) };
+  const after = processorMicroseconds(pid);
   const { rows } = JSON.parse(output) as { rows: ClientRun[] };
   return {
     runs: rows,
-    serverProcessor: (after.server - before.server) / total,
-    workerProcessor: (after.host - before.host) / total,
+    serverProcessor: (after - before.server) / total,
+    workerProcessor: (user + system) / total,
   };
 }
 
@@ -233,7 +234,7 @@ async function playMemory(
   await using enclave = await Enclave.create(image, { ...contender.options, services });
   const samples: Sample[] = [];
   for (const work of works) {
-    samples.push({ contender, items: work.items, ...(await playOne(enclave, model, work)) });
+    samples.push({ contender, items: work.items, microseconds: await playOne(enclave, model, work) });
   }
   return samples.slice(1);
 }
@@ -241,34 +242,18 @@ async function playMemory(
 /** Of each wire, the part that is served before the clock starts: threads find their cores and code its form. */
 const UNTIMED_PART = 0.25;
 
-interface Played {
-  readonly microseconds: number;
-  readonly serverProcessor: number;
-  readonly workerProcessor: number;
-}
-
 /** Plays one wire on an empty model, checks every reply, and says how many microseconds a request took. */
-async function playOne(enclave: Enclave, model: Model, played: WireWork): Promise<Played> {
+async function playOne(enclave: Enclave, model: Model, played: WireWork): Promise<number> {
   await enclave.launch('prepare', ...model);
   const untimed = Math.floor(played.requests * UNTIMED_PART);
-  const pid = enclave.pid as number;
-  const before = { server: processorMicroseconds(pid), host: processorMicroseconds(process.pid) };
   const { timed, milliseconds } = (await enclave.launch(
     'play',
     wirePath(played),
     traceKey(played),
     untimed,
   )) as { timed: number; milliseconds: number };
-  const after = { server: processorMicroseconds(pid), host: processorMicroseconds(process.pid) };
   const verdict = await enclave.launch('verdict', VERDICT_PATH);
-  if (verdict === 'verified') {
-    return {
-      microseconds: (milliseconds * 1000) / Math.max(timed, 1),
-      // Of all requests, as those that are served before the clock starts cost as much.
-      serverProcessor: (after.server - before.server) / played.requests,
-      workerProcessor: (after.host - before.host) / played.requests,
-    };
-  }
+  if (verdict === 'verified') return (milliseconds * 1000) / Math.max(timed, 1);
   throw new EnclaveError('SGXIO_ENCLAVE_FAILED', `the replies of the parameter server are wrong: ${verdict}`);
 }
 
@@ -309,8 +294,14 @@ function rowOf(contender: Contender, items: number, samples: readonly Sample[], 
             p50: rounded(median(latency.map(({ p50 }) => p50)), 1),
             p99: rounded(median(latency.map(({ p99 }) => p99)), 1),
           },
+          server_processor_us_per_request: rounded(
+            median(samples.map((sample) => sample.serverProcessor ?? 0)),
+            2,
+          ),
+          host_processor_us_per_request: rounded(
+            median(samples.map((sample) => sample.workerProcessor ?? 0)),
+            2,
+          ),
         }),
-    server_processor_us_per_request: rounded(median(samples.map((sample) => sample.serverProcessor)), 2),
-    host_processor_us_per_request: rounded(median(samples.map((sample) => sample.workerProcessor)), 2),
   };
 }
