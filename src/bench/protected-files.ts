@@ -207,7 +207,9 @@ function measuresOf(bytes: number): Measure[] {
 
 async function measureRow(measure: Measure, all: readonly Contender[], rounds: number): Promise<Row> {
   const contenders = all.filter(({ takesPart }) => takesPart?.(measure) !== false);
-  const samples = new Map(contenders.map((contender) => [contender, { wall: [] as number[], cores: [] as number[] }]));
+  const samples = new Map(
+    contenders.map((contender) => [contender, { wall: [] as number[], cores: [] as number[] }]),
+  );
   // What is unlinked is gone, and what is created was not there: those calls are made once.
   const turns = measure.call === 'unlinkFiles' ? 1 : rounds;
   if (turns > 1) for (const contender of contenders) await contender.run(measure);
@@ -220,7 +222,9 @@ async function measureRow(measure: Measure, all: readonly Contender[], rounds: n
       );
     }
   }
-  const figures = new Map([...samples].map(([{ name }, { wall }]) => [name, figureOf(measure, median(wall))]));
+  const figures = new Map(
+    [...samples].map(([{ name }, { wall }]) => [name, figureOf(measure, median(wall))]),
+  );
   const row: Record<string, Row[string]> = { ...measure.row };
   for (const [name, figure] of figures) row[`${name}_${measure.unit}`] = rounded(figure, 2);
   for (const [{ name }, { cores }] of samples) row[`${name}_cores`] = rounded(median(cores), 2);

@@ -111,7 +111,8 @@ function rates(
 }
 
 function cipherRate(data: ReportData): number | undefined {
-  return numberOf(named(data, ['cipher'])[0], 'sealed_mib_per_second');
+  const large = named(data, ['write']).find((row) => Number(row['chunk_bytes']) >= BANDWIDTH_CHUNK_BYTES);
+  return numberOf(large, 'cipher_mib_per_second');
 }
 
 function blockNanoseconds(mibPerSecond: number): number {
