@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { Enclave } from '../host/enclave.ts';
 import { buildImage } from '../image/build.ts';
 import type { Image } from '../image/image.ts';
+import { processorOfBoth } from './processor-time.ts';
 import { median, spreadOf, summarize } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 
@@ -17,6 +18,8 @@ const NANOSECONDS_A_MILLISECOND = 1e6;
 
 interface Measure {
   readonly name: string;
+  /** Who takes part beside this process. */
+  readonly enclave?: Enclave;
   /** Times calls one by one, in milliseconds, the clock's own cost included. */
   sample(): Promise<Float64Array>;
   /** The clock's own cost where they were timed, in milliseconds. */
@@ -55,6 +58,7 @@ export async function callSuite(onProgress: OnProgress): Promise<SuiteResult> {
 function launched(name: string, enclave: Enclave, what: string, calls: number): Measure {
   return {
     name,
+    enclave,
     sample: async () => (await enclave.launch(what, calls)) as Float64Array,
     clock: async () => median((await enclave.launch('clock', CALLS)) as Float64Array),
   };
@@ -94,26 +98,30 @@ async function postMessages(worker: Worker): Promise<Float64Array> {
 
 /** Takes a sample of each in turn, again and again; the median over the rounds is the figure. */
 async function measure(measures: readonly Measure[], onProgress: OnProgress): Promise<Row[]> {
-  const samples = new Map<Measure, { p50: number[]; p99: number[] }>();
-  for (const measure of measures) samples.set(measure, { p50: [], p99: [] });
+  const samples = new Map<Measure, { p50: number[]; p99: number[]; processor: number[] }>();
+  for (const measure of measures) samples.set(measure, { p50: [], p99: [], processor: [] });
   for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
     onProgress(round < 0 ? 'warm-up' : `round ${round + 1} of ${ROUNDS}`);
-    for (const [measure, { p50, p99 }] of samples) {
+    for (const [measure, { p50, p99, processor }] of samples) {
+      const before = processorOfBoth(measure.enclave);
       const summary = summarize(await measure.sample());
+      const used = processorOfBoth(measure.enclave) - before;
       const clock = await measure.clock();
       if (round < 0) continue;
       p50.push((summary.p50 - clock) * NANOSECONDS_A_MILLISECOND);
       p99.push((summary.p99 - clock) * NANOSECONDS_A_MILLISECOND);
+      processor.push(used / summary.count);
     }
   }
   return measures.map((measure) => {
-    const { p50, p99 } = samples.get(measure)!;
+    const { p50, p99, processor } = samples.get(measure)!;
     return {
       name: measure.name,
       p50_ns: rounded(median(p50)),
       p99_ns: rounded(median(p99)),
       p50_least_ns: rounded(Math.min(...p50)),
       p50_most_ns: rounded(Math.max(...p50)),
+      processor_ns_per_call: rounded(median(processor)),
       spread: rounded(spreadOf(p50), 3),
     };
   });

@@ -8,6 +8,7 @@ import { buildImage } from '../image/build.ts';
 import { privateAddress } from '../linux/addresses.ts';
 import { copyMemory } from '../linux/memory.ts';
 import type * as program from './copy-program.ts';
+import { processorOfBoth } from './processor-time.ts';
 import { median, spreadOf } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 
@@ -20,6 +21,7 @@ const ROUNDS = 5;
 const BATCHES = 12;
 const BATCH_BYTES: number = 4 * MIB;
 const BYTES_A_GIGABYTE = 1e9;
+const NANOSECONDS_A_MILLISECOND = 1e6;
 const MILLISECONDS_A_SECOND = 1000;
 
 type Program = typeof program;
@@ -27,6 +29,8 @@ type Program = typeof program;
 interface Measure {
   readonly name: string;
   readonly bytes: number;
+  /** What each copy needs first; not timed. */
+  prepare?(): void;
   /** How long one copy takes, in milliseconds. */
   run(): Promise<number>;
 }
@@ -40,17 +44,29 @@ export async function copySuite(onProgress: OnProgress): Promise<SuiteResult> {
   const image = await buildImage(entry, { name: 'bench-copy', privateMemoryBytes: 64 * MIB });
   await using enclave = await Enclave.create<Program>(image, { pinnedBytes: 64 * MIB });
   const measures = [...(await copyMeasures(enclave)), ...(await sealedMeasures(enclave))];
-  const samples = new Map(measures.map((measure) => [measure, [] as number[]]));
+  const samples = new Map(
+    measures.map((measure) => [measure, { wall: [] as number[], processor: [] as number[] }]),
+  );
   for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
     onProgress(round < 0 ? 'warm-up' : `round ${round + 1} of ${ROUNDS}`);
-    for (const [measure, milliseconds] of samples) {
+    for (const [measure, { wall, processor }] of samples) {
       const times: number[] = [];
-      for (let repeat = 0; repeat < REPEATS; repeat++) times.push(await measure.run());
-      if (round >= 0) milliseconds.push(median(times));
+      let used = 0;
+      for (let repeat = 0; repeat < REPEATS; repeat++) {
+        measure.prepare?.();
+        const before = processorOfBoth(enclave);
+        times.push(await measure.run());
+        used += processorOfBoth(enclave) - before;
+      }
+      if (round < 0) continue;
+      wall.push(median(times));
+      processor.push(used / REPEATS);
     }
   }
   onProgress('pipeline');
-  const rows = [...samples].map(([{ name, bytes }, times]) => row(name, bytes, times));
+  const rows = [...samples].map(([{ name, bytes }, { wall, processor }]) =>
+    row(name, bytes, wall, processor),
+  );
   return { suite: 'copy', rows: [...rows, await pipeline(enclave)] };
 }
 
@@ -101,10 +117,8 @@ async function sealedMeasures(enclave: Enclave<Program>): Promise<Measure[]> {
     {
       name: 'pinned and sealed, in',
       bytes,
-      run: async () => {
-        pinned.bytes.set(owner.seal(plain));
-        return await timedAsync(() => stream.copyToEnclave(buffer, pinned));
-      },
+      prepare: () => pinned.bytes.set(owner.seal(plain)),
+      run: () => timedAsync(() => stream.copyToEnclave(buffer, pinned)),
     },
     {
       name: 'pinned and sealed, out',
@@ -196,7 +210,7 @@ async function timedAsync(run: () => Promise<unknown>): Promise<number> {
   return performance.now() - began;
 }
 
-function row(name: string, bytes: number, times: readonly number[]): Row {
+function row(name: string, bytes: number, times: readonly number[], processor: readonly number[]): Row {
   const milliseconds = median(times);
   const perSecond = (bytes / milliseconds) * MILLISECONDS_A_SECOND;
   return {
@@ -204,6 +218,7 @@ function row(name: string, bytes: number, times: readonly number[]): Row {
     bytes,
     p50_ms: rounded(milliseconds, 4),
     gigabytes_per_s: rounded(perSecond / BYTES_A_GIGABYTE, 2),
+    processor_ms: rounded(median(processor) / NANOSECONDS_A_MILLISECOND, 4),
     spread: rounded(spreadOf(times), 3),
   };
 }

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Enclave } from '../host/enclave.ts';
 import { buildImage } from '../image/build.ts';
 import type * as program from './crossover-program.ts';
+import { processorOfBoth } from './processor-time.ts';
 import { median, spreadOf, summarize } from './statistics.ts';
 import { type Contender, contenders } from './strategies.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
@@ -105,19 +106,23 @@ async function measureAll(
       p50: [] as number[],
       p99: [] as number[],
       mean: [] as number[],
+      processor: [] as number[],
     })),
   );
   for (let round = 0; round <= rounds; round++) {
     onProgress(`${round === 0 ? 'warm-up' : `round ${round} of ${rounds}`}${suffix}`);
-    for (const { measure, runner, p50, p99, mean } of samples) {
+    for (const { measure, runner, p50, p99, mean, processor } of samples) {
+      const before = processorOfBoth(runner.enclave);
       const summary = summarize(await measure.run(runner.enclave));
+      const used = processorOfBoth(runner.enclave) - before;
       if (round === 0) continue;
       p50.push(summary.p50 * NANOSECONDS_A_MILLISECOND);
       p99.push(summary.p99 * NANOSECONDS_A_MILLISECOND);
       mean.push(summary.mean * NANOSECONDS_A_MILLISECOND);
+      processor.push(used / summary.count);
     }
   }
-  return samples.map(({ measure: { what, bytes }, runner: { label }, p50, p99, mean }) => ({
+  return samples.map(({ measure: { what, bytes }, runner: { label }, p50, p99, mean, processor }) => ({
     what,
     bytes,
     strategy: label,
@@ -127,6 +132,7 @@ async function measureAll(
     p99_ns: rounded(median(p99)),
     // Where one call in a hundred waits for milliseconds, the median says little of what calls take.
     mean_ns: rounded(median(mean)),
+    processor_ns_per_operation: rounded(median(processor)),
     spread: rounded(spreadOf(p50), 3),
   }));
 }

@@ -13,7 +13,7 @@ import { processorMicroseconds } from './processor-time.ts';
 export interface EchoServer {
   readonly name: string;
   /** Processor time of all that serves, so far: the server's process and, for an enclave, its host's. */
-  processorMicroseconds(): Promise<number>;
+  processorMicroseconds(): number;
   run(work: EchoWork): Promise<EchoReport>;
   end(): Promise<void>;
 }
@@ -72,10 +72,7 @@ function serverWith(
   const client = forkModule('echo-client-main.js', [String(port)]);
   return {
     name,
-    processorMicroseconds: async () => {
-      const times = await Promise.all(processes.map((pid) => processorMicroseconds(pid)));
-      return times.reduce((sum, time) => sum + time, 0);
-    },
+    processorMicroseconds: () => processes.reduce((sum, pid) => sum + processorMicroseconds(pid), 0),
     run: (work) => ask(client, work),
     end: async () => {
       await endProcess(client);

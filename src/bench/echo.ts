@@ -60,9 +60,9 @@ function keyOf(name: string, active: number): string {
 }
 
 async function measure(server: EchoServer, active: number, bytes: number, requests: number): Promise<Sample> {
-  const before = await server.processorMicroseconds();
+  const before = server.processorMicroseconds();
   const report = await server.run({ connections: active, active, bytes, requests });
-  const after = await server.processorMicroseconds();
+  const after = server.processorMicroseconds();
   const { p50, p99 } = summarize(report.latency);
   return {
     requestsPerSecond: report.requests / report.seconds,

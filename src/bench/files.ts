@@ -3,6 +3,7 @@ import { Enclave } from '../host/enclave.ts';
 import { buildImage } from '../image/build.ts';
 import { atOnce, inSequence, oneAtATime } from './files-node.ts';
 import { HandOver } from './hand-over.ts';
+import { processorOfBoth } from './processor-time.ts';
 import { median, spreadOf } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 import { TestFile } from './test-file.ts';
@@ -45,6 +46,8 @@ const workloads: readonly Workload[] = [
 
 interface Contender {
   readonly name: string;
+  /** Who takes part beside this process. */
+  readonly enclave?: Enclave;
   /** The workloads that it takes part in; all unless told. */
   takesPart?(workload: Workload): boolean;
   /** Milliseconds for all reads of a workload. */
@@ -65,6 +68,7 @@ export async function filesSuite(onProgress: OnProgress): Promise<SuiteResult> {
   const handOver = new HandOver(PAGE);
   const launched = (name: string, enclave: Enclave): Contender => ({
     name,
+    enclave,
     sample: async ({ what, readBytes, reads, depth }) =>
       (await enclave.launch(what, `${MOUNT}/${file.name}`, FILE_BYTES, readBytes, reads, depth)) as number,
   });
@@ -99,17 +103,23 @@ async function measure(
   file: TestFile,
   onProgress: OnProgress,
 ): Promise<Row[]> {
-  const samples = new Map<Contender, number[]>(contenders.map((contender) => [contender, []]));
+  const samples = new Map(
+    contenders.map((contender) => [contender, { wall: [] as number[], processor: [] as number[] }]),
+  );
   for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
     const part = round < 0 ? 'warm-up' : `round ${round + 1} of ${ROUNDS}`;
     onProgress(`${workload.workload}, ${workload.depth} at once: ${part}`);
     for (const [contender, taken] of samples) {
       if (workload.uncached) file.drop();
+      const before = processorOfBoth(contender.enclave);
       const milliseconds = await contender.sample(workload);
-      if (round >= 0) taken.push((milliseconds * 1000) / workload.reads);
+      const used = processorOfBoth(contender.enclave) - before;
+      if (round < 0) continue;
+      taken.wall.push((milliseconds * 1000) / workload.reads);
+      taken.processor.push(used / 1000 / workload.reads);
     }
   }
-  const microseconds = contenders.map((contender) => median(samples.get(contender)!));
+  const microseconds = contenders.map((contender) => median(samples.get(contender)!.wall));
   return contenders.map(({ name }, index) => ({
     name,
     workload: workload.workload,
@@ -118,7 +128,8 @@ async function measure(
     us_per_read: rounded(microseconds[index]!, 2),
     mib_per_s: rounded((workload.readBytes / microseconds[index]!) * (1e6 / 1_048_576)),
     ratio_to_node: rounded(microseconds[index]! / microseconds[0]!, 2),
-    spread: rounded(spreadOf(samples.get(contenders[index]!)!), 3),
+    processor_us_per_read: rounded(median(samples.get(contenders[index]!)!.processor), 2),
+    spread: rounded(spreadOf(samples.get(contenders[index]!)!.wall), 3),
   }));
 }
 

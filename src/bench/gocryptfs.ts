@@ -1,11 +1,21 @@
 import { spawnSync } from 'node:child_process';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 /** A mounted gocryptfs (https://nuetzlich.net/gocryptfs): encrypted files by way of FUSE. */
 export interface Gocryptfs extends Disposable {
   /** Where its files are seen. */
   readonly folder: string;
+  /** Its process, which does the work; undefined where it cannot be found. */
+  readonly pid: number | undefined;
 }
 
 /** Why there is none, and what to do. */
@@ -41,7 +51,30 @@ export function mountGocryptfs(root: string): Gocryptfs | Missing {
     ) ??
     failureOf(root, 'gocryptfs', '-q', '-nosyslog', '-idle', IDLE, '-passfile', password, sealed, folder);
   if (failure !== undefined) return { reason: failure };
-  return { folder, [Symbol.dispose]: () => void failureOf(root, 'fusermount3', '-u', folder) };
+  return {
+    folder,
+    pid: processOf(folder),
+    [Symbol.dispose]: () => void failureOf(root, 'fusermount3', '-u', folder),
+  };
+}
+
+/** The process that serves a folder: it went to the background by itself, so that nobody was told its number. */
+function processOf(folder: string): number | undefined {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  const found = pids.find((pid) => {
+    const words = commandOf(pid);
+    return words[0]?.endsWith('gocryptfs') && words.includes(folder);
+  });
+  return found === undefined ? undefined : Number(found);
+}
+
+function commandOf(pid: string): string[] {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+  } catch {
+    // It has ended since its number was read.
+    return [];
+  }
 }
 
 /** Runs a command, which may stay in the background; undefined when it succeeds. */

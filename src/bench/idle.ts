@@ -50,9 +50,9 @@ async function measure(
     server.run({ connections, active: 1, bytes: MESSAGE_BYTES, requests, sampleEvery: 1 });
   const busy = median((await exchange(BUSY_REQUESTS)).latency);
   await delay(IDLE_MILLISECONDS);
-  const before = await server.processorMicroseconds();
+  const before = server.processorMicroseconds();
   await delay(seconds * 1000);
-  const used = (await server.processorMicroseconds()) - before;
+  const used = server.processorMicroseconds() - before;
   const firsts: number[] = [];
   for (let count = 0; count < firstRequests; count++) {
     await delay(IDLE_MILLISECONDS);

@@ -3,6 +3,7 @@ import { Enclave } from '../host/enclave.ts';
 import type { Graph } from '../host/graph.ts';
 import { buildImage } from '../image/build.ts';
 import type * as program from './launch-program.ts';
+import { processorOfBoth } from './processor-time.ts';
 import { median, spreadOf, summarize } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 
@@ -20,22 +21,52 @@ type Program = typeof program;
 
 interface Measure {
   readonly name: string;
+  /** How many launches a sample takes. */
+  readonly launches: number;
   /** Round trips one by one, in milliseconds; or how long a queue of QUEUED launches takes for each of them. */
   sample(enclave: Enclave<Program>): Promise<Float64Array>;
 }
 
+interface Samples {
+  readonly p50: number[];
+  readonly p99: number[];
+  readonly processor: number[];
+}
+
 const measures = (graph: Graph): readonly Measure[] => [
-  { name: 'empty', sample: (enclave) => timed(LAUNCHES, () => enclave.launch('nothing')) },
-  { name: 'two numbers', sample: (enclave) => timed(LAUNCHES, () => enclave.launch('add', 1, 2)) },
-  { name: 'empty, spinning', sample: async (enclave) => timedSync(() => enclave.launchSync('nothing')) },
+  {
+    name: 'empty',
+    launches: LAUNCHES,
+    sample: (enclave) => timed(LAUNCHES, () => enclave.launch('nothing')),
+  },
+  {
+    name: 'two numbers',
+    launches: LAUNCHES,
+    sample: (enclave) => timed(LAUNCHES, () => enclave.launch('add', 1, 2)),
+  },
+  {
+    name: 'empty, spinning',
+    launches: LAUNCHES,
+    sample: async (enclave) => timedSync(() => enclave.launchSync('nothing')),
+  },
   {
     name: 'two numbers, spinning',
+    launches: LAUNCHES,
     sample: async (enclave) => timedSync(() => enclave.launchSync('add', 1, 2)),
   },
-  { name: `graph of ${GRAPH_STEPS} empty steps`, sample: () => timed(LAUNCHES, () => graph.launch()) },
-  { name: 'empty, 1000 queued at once', sample: (enclave) => queued(() => enclave.launch('nothing')) },
+  {
+    name: `graph of ${GRAPH_STEPS} empty steps`,
+    launches: LAUNCHES,
+    sample: () => timed(LAUNCHES, () => graph.launch()),
+  },
+  {
+    name: 'empty, 1000 queued at once',
+    launches: QUEUES * QUEUED,
+    sample: (enclave) => queued(() => enclave.launch('nothing')),
+  },
   {
     name: 'two numbers, 1000 queued at once',
+    launches: QUEUES * QUEUED,
     sample: (enclave) => queued(() => enclave.launch('add', 1, 2)),
   },
 ];
@@ -49,20 +80,23 @@ export async function launchSuite(onProgress: OnProgress): Promise<SuiteResult> 
     for (let step = 0; step < GRAPH_STEPS; step++) recorder.launch('nothing');
   });
   const samples = new Map(
-    measures(graph).map((measure) => [measure, { p50: [] as number[], p99: [] as number[] }]),
+    measures(graph).map((measure): [Measure, Samples] => [measure, { p50: [], p99: [], processor: [] }]),
   );
   for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
     onProgress(round < 0 ? 'warm-up' : `round ${round + 1} of ${ROUNDS}`);
-    for (const [measure, { p50, p99 }] of samples) {
+    for (const [measure, { p50, p99, processor }] of samples) {
+      const before = processorOfBoth(enclave);
       const summary = summarize(await measure.sample(enclave));
+      const used = processorOfBoth(enclave) - before;
       if (round < 0) continue;
+      processor.push(used / measure.launches);
       p50.push(summary.p50);
       p99.push(summary.p99);
     }
   }
   return {
     suite: 'launch',
-    rows: [...samples].map(([{ name }, { p50, p99 }]) => row(name, p50, p99)),
+    rows: [...samples].map(([{ name }, taken]) => row(name, taken)),
   };
 }
 
@@ -99,12 +133,13 @@ async function queued(run: () => Promise<unknown>): Promise<Float64Array> {
   return milliseconds;
 }
 
-function row(name: string, p50: readonly number[], p99: readonly number[]): Row {
+function row(name: string, { p50, p99, processor }: Samples): Row {
   return {
     name,
     p50_ns: rounded(median(p50) * NANOSECONDS_A_MILLISECOND),
     p99_ns: rounded(median(p99) * NANOSECONDS_A_MILLISECOND),
     launches_per_s: rounded(MILLISECONDS_A_SECOND / median(p50)),
+    processor_ns_per_launch: rounded(median(processor)),
     spread: rounded(spreadOf(p50), 3),
   };
 }

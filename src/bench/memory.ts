@@ -22,6 +22,15 @@ const QUICK: Scale = {
   traceSteps: 60_000,
 };
 
+/** For the report: the work, which no goal is set for, on a quarter of the data and of the private memory. */
+const REPORT: Scale = { ...FULL, workMib: 128, workCacheMib: 16 };
+
+const SCALES: Readonly<Record<'full' | 'report' | 'quick', Scale>> = {
+  full: FULL,
+  report: REPORT,
+  quick: QUICK,
+};
+
 /** The parts of the suite, in order, by what they are about. */
 const PARTS: readonly (readonly [string, (scale: Scale) => Iterable<Row>])[] = [
   ['accesses that do not fault', hitRows],
@@ -43,10 +52,10 @@ export interface MemoryResult extends SuiteResult {
  * copy where something does. What is compared is measured in turns, and medians are given.
  */
 export async function memorySuite(
-  { quick }: { readonly quick: boolean },
+  { size }: { readonly size: keyof typeof SCALES },
   onProgress: OnProgress,
 ): Promise<MemoryResult> {
-  const scale = quick ? QUICK : FULL;
+  const scale = SCALES[size];
   const rows: Row[] = [];
   for (const [name, measure] of PARTS) {
     onProgress(name);

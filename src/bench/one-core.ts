@@ -34,6 +34,8 @@ export async function oneCoreSuite(
       all_cores_requests_per_s: Number(onAll['requests_per_s']),
       one_core_requests_per_s: Number(onOne['requests_per_s']),
       ratio: rounded(Number(onOne['requests_per_s']) / Number(onAll['requests_per_s']), 3),
+      all_cores_processor_us_per_request: Number(onAll['processor_us_per_request']),
+      one_core_processor_us_per_request: Number(onOne['processor_us_per_request']),
       spread: Math.max(Number(onAll['spread']), Number(onOne['spread'])),
     };
   });

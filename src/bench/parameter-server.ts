@@ -178,7 +178,7 @@ async function runClient(
 ): Promise<ClientReport> {
   const { requests, keys } = works[0]!;
   const pid = server.pid as number;
-  const before = { server: await processorMicroseconds(pid), host: process.cpuUsage() };
+  const before = { server: processorMicroseconds(pid), host: process.cpuUsage() };
   const child = spawn(
     process.execPath,
     [
@@ -214,7 +214,7 @@ async function runClient(
     );
   const { user, system } = process.cpuUsage(before.host);
   const total = requests * works.length;
-  const after = await processorMicroseconds(pid);
+  const after = processorMicroseconds(pid);
   const { rows } = JSON.parse(output) as { rows: ClientRun[] };
   return {
     runs: rows,

@@ -9,6 +9,7 @@ import { Enclave } from '../host/enclave.ts';
 import { buildImage } from '../image/build.ts';
 import { CipherAlone } from './cipher.ts';
 import { type Gocryptfs, mountGocryptfs } from './gocryptfs.ts';
+import { processorOfBoth } from './processor-time.ts';
 import { nodeFiles } from './protected-files-node.ts';
 import type * as program from './protected-files-program.ts';
 import { sqliteRow } from './sqlite.ts';
@@ -33,6 +34,7 @@ const WARM_BYTES: number = 4 * MIB;
 const CHUNKS: readonly number[] = [4096, 65_536, MIB];
 const RANDOM_READS = 4000;
 const RANDOM_WRITES = 1000;
+const NANOSECONDS_A_MILLISECOND = 1e6;
 const SMALL_FILES = 500;
 
 /** One thing that is measured, for each contender by the same call. */
@@ -56,6 +58,8 @@ interface Contender {
   run(measure: Measure): Promise<number>;
   /** Left out: every one. */
   takesPart?(measure: Measure): boolean;
+  /** Processor time of all that take part, so far, in nanoseconds. */
+  processor(): number;
 }
 
 /**
@@ -63,6 +67,7 @@ interface Contender {
  * files of the host come from the kernel's page cache. With gocryptfs, where it is installed, which decrypts what an
  * opened file is read from for the first time. `cipher` is AES-256-GCM alone, chunk by chunk, and `protected_of_lower` the
  * share that protected files have of the lower of it and the plain service.
+ * `cores` is processor time for each second on the wall, of all that take part but the kernel's own threads.
  */
 export async function protectedFilesSuite(
   { folder = tmpdir(), megabytes, rounds }: ProtectedFilesOptions,
@@ -138,11 +143,17 @@ function contendersOf(
   const on = (name: Contender['name'], folder: string): Contender => ({
     name,
     run: async (measure) => inNode[measure.call]!(...measure.arguments(folder)),
+    processor: () => processorOfBoth(name === 'gocryptfs' ? gocryptfs : undefined),
+  });
+  const inEnclave = (name: Contender['name']): Contender => ({
+    name,
+    run: (measure) => launch(measure, `/${name}`),
+    processor: () => processorOfBoth(enclave),
   });
   return [
     on('node_fs', join(root, 'node_fs')),
-    { name: 'plain', run: (measure) => launch(measure, '/plain') },
-    { name: 'protected', run: (measure) => launch(measure, '/protected') },
+    inEnclave('plain'),
+    inEnclave('protected'),
     ...(gocryptfs === undefined ? [] : [on('gocryptfs', gocryptfs.folder)]),
   ];
 }
@@ -153,6 +164,7 @@ function cipherContender(cipher: CipherAlone): Contender {
     takesPart: ({ row }) => row['what'] === 'write' || row['what'] === 'cold read',
     run: async ({ amount, call, row }) =>
       cipher[call === 'fill' ? 'seal' : 'open'](amount, row['chunk_bytes'] as number),
+    processor: () => processorOfBoth(undefined),
   };
 }
 
@@ -195,16 +207,27 @@ function measuresOf(bytes: number): Measure[] {
 
 async function measureRow(measure: Measure, all: readonly Contender[], rounds: number): Promise<Row> {
   const contenders = all.filter(({ takesPart }) => takesPart?.(measure) !== false);
-  const samples = new Map(contenders.map((contender) => [contender, [] as number[]]));
+  const samples = new Map(
+    contenders.map((contender) => [contender, { wall: [] as number[], cores: [] as number[] }]),
+  );
   // What is unlinked is gone, and what is created was not there: those calls are made once.
   const turns = measure.call === 'unlinkFiles' ? 1 : rounds;
   if (turns > 1) for (const contender of contenders) await contender.run(measure);
   for (let round = 0; round < turns; round++) {
-    for (const [contender, times] of samples) times.push(await contender.run(measure));
+    for (const [contender, { wall, cores }] of samples) {
+      const [began, before] = [performance.now(), contender.processor()];
+      wall.push(await contender.run(measure));
+      cores.push(
+        (contender.processor() - before) / ((performance.now() - began) * NANOSECONDS_A_MILLISECOND),
+      );
+    }
   }
-  const figures = new Map([...samples].map(([{ name }, times]) => [name, figureOf(measure, median(times))]));
+  const figures = new Map(
+    [...samples].map(([{ name }, { wall }]) => [name, figureOf(measure, median(wall))]),
+  );
   const row: Record<string, Row[string]> = { ...measure.row };
   for (const [name, figure] of figures) row[`${name}_${measure.unit}`] = rounded(figure, 2);
+  for (const [{ name }, { cores }] of samples) row[`${name}_cores`] = rounded(median(cores), 2);
   const cipher = figures.get('cipher');
   if (cipher !== undefined) {
     row['protected_of_lower'] = rounded(

@@ -58,9 +58,9 @@ async function measure(
   requests: number,
 ): Promise<Sample> {
   await server.run({ connections, active, bytes: MESSAGE_BYTES, requests: active });
-  const before = await server.processorMicroseconds();
+  const before = server.processorMicroseconds();
   const report = await server.run({ connections, active, bytes: MESSAGE_BYTES, requests });
-  const after = await server.processorMicroseconds();
+  const after = server.processorMicroseconds();
   return {
     microseconds: (report.seconds * 1e6) / report.requests,
     processorMicroseconds: (after - before) / report.requests,

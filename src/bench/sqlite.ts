@@ -8,12 +8,14 @@ import { NodeFiles } from '../../apps/sqlite/node-files.ts';
 import type * as program from '../../apps/sqlite/program.ts';
 import { Enclave } from '../host/enclave.ts';
 import { buildImage } from '../image/build.ts';
+import { processorOfBoth } from './processor-time.ts';
 import { median } from './statistics.ts';
 import { type Row, rounded } from './suite.ts';
 
 const WASM = createRequire(import.meta.url).resolve('@journeyapps/wa-sqlite/dist/wa-sqlite.wasm');
 /** Of each contender in each round; every one is synced. */
 const TRANSACTIONS = 200;
+const NANOSECONDS_A_MILLISECOND = 1e6;
 
 export interface SqliteOptions {
   /** Where the plain mount and the protected one lie, in folders of these names; and `node_fs`. */
@@ -46,17 +48,25 @@ export async function sqliteRow({ root, secret, cacheBytes, rounds }: SqliteOpti
     ['protected', inEnclave('/protected/ledger.db', false)],
     ['protected_with_journal', inEnclave('/protected/journalled.db', true)],
   ]);
-  const samples = new Map([...contenders].map(([name]) => [name, [] as number[]]));
+  const samples = new Map(
+    [...contenders].map(([name]) => [name, { wall: [] as number[], cores: [] as number[] }]),
+  );
   for (let round = 0; round <= rounds; round++) {
     for (const [name, book] of contenders) {
+      const taken = name === 'node_fs' ? undefined : enclave;
+      const [began, before] = [performance.now(), processorOfBoth(taken)];
       const milliseconds = await book(1 + round * TRANSACTIONS);
-      if (round > 0) samples.get(name)!.push(milliseconds);
+      const used = processorOfBoth(taken) - before;
+      if (round === 0) continue;
+      samples.get(name)!.wall.push(milliseconds);
+      samples.get(name)!.cores.push(used / ((performance.now() - began) * NANOSECONDS_A_MILLISECOND));
     }
   }
   await ledger.close();
-  const figures = [...samples].map(([name, times]) => {
-    return [`${name}_transactions_per_second`, rounded((TRANSACTIONS / median(times)) * 1000)] as const;
-  });
+  const figures = [...samples].flatMap(([name, { wall, cores }]) => [
+    [`${name}_transactions_per_second`, rounded((TRANSACTIONS / median(wall)) * 1000)] as const,
+    [`${name}_cores`, rounded(median(cores), 2)] as const,
+  ]);
   return { what: 'sqlite', ...Object.fromEntries(figures) };
 }
 

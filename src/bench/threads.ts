@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { Enclave } from '../host/enclave.ts';
 import { buildImage } from '../image/build.ts';
+import { processorOfBoth } from './processor-time.ts';
 import { median, spreadOf } from './statistics.ts';
 import { type OnProgress, type Row, rounded, type SuiteResult } from './suite.ts';
 import type * as program from './threads-program.ts';
@@ -23,8 +24,8 @@ type Program = typeof program;
 
 interface Measure {
   readonly what: string;
-  /** Operations in a second, by all threads together. */
-  rate(enclave: Enclave<Program>): Promise<number>;
+  /** Operations that all threads together made, in so many milliseconds. */
+  run(enclave: Enclave<Program>): Promise<{ operations: number; milliseconds: number }>;
 }
 
 /** Whether an enclave does more with more threads: calls of all of them at once, and launches spread over them. */
@@ -45,23 +46,28 @@ export async function threadsSuite(
       }
     }
     const samples = measures.flatMap((measure) =>
-      enclaves.map((entrant) => ({ measure, entrant, rates: [] as number[] })),
+      enclaves.map((entrant) => ({ measure, entrant, rates: [] as number[], processor: [] as number[] })),
     );
     for (let round = 0; round <= rounds; round++) {
       onProgress(round === 0 ? 'warm-up' : `round ${round} of ${rounds}`);
-      for (const { measure, entrant, rates } of samples) {
-        const rate = await measure.rate(entrant.enclave);
-        if (round > 0) rates.push(rate);
+      for (const { measure, entrant, rates, processor } of samples) {
+        const before = processorOfBoth(entrant.enclave);
+        const { operations, milliseconds: took } = await measure.run(entrant.enclave);
+        const used = processorOfBoth(entrant.enclave) - before;
+        if (round === 0) continue;
+        rates.push((operations * 1000) / took);
+        processor.push(used / operations);
       }
     }
     return {
       suite: 'threads',
       rows: samples.map(
-        ({ measure, entrant, rates }): Row => ({
+        ({ measure, entrant, rates, processor }): Row => ({
           what: measure.what,
           strategy: entrant.strategy,
           threads: entrant.count,
           per_second: rounded(median(rates)),
+          processor_ns_per_operation: rounded(median(processor)),
           spread: rounded(spreadOf(rates), 3),
         }),
       ),
@@ -80,21 +86,21 @@ function measuresOf(milliseconds: number): readonly Measure[] {
   return [
     {
       what: 'calls',
-      rate: async (enclave) => {
+      run: async (enclave) => {
         const counts = await Promise.all(
           Array.from({ length: enclave.threads }, (_, thread) =>
             enclave.launchWith({ thread }, 'calls', milliseconds),
           ),
         );
-        return (counts.reduce((sum, count) => sum + count, 0) * 1000) / milliseconds;
+        return { operations: counts.reduce((sum, count) => sum + count, 0), milliseconds };
       },
     },
     {
       what: 'launches',
-      rate: async (enclave) => {
+      run: async (enclave) => {
         const began = performance.now();
         await Promise.all(Array.from({ length: LAUNCHES }, () => enclave.launch('nothing')));
-        return (LAUNCHES * 1000) / (performance.now() - began);
+        return { operations: LAUNCHES, milliseconds: performance.now() - began };
       },
     },
   ];

@@ -159,7 +159,7 @@ Examples:
     )
     .action(async ({ json, quick, figure }: { json?: true; quick?: true; figure?: true }) => {
       if (figure === true) return memoryExperiment();
-      await run(MEMORY_STEPS, json, (tell) => memorySuite({ quick: quick === true }, tell));
+      await run(MEMORY_STEPS, json, (tell) => memorySuite({ size: quick === true ? 'quick' : 'full' }, tell));
     });
 }
 

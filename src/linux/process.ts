@@ -22,6 +22,9 @@ const ioUringSetup: (number: number, entries: number, parameters: Uint8Array) =>
   'int64 syscall(int64, uint, void *)',
 );
 const close: (descriptor: number) => number = declare('int close(int)');
+const clockGetTime: (clock: number, time: BigInt64Array) => number = declare(
+  'int clock_gettime(int, void *)',
+);
 const dup2: (from: number, to: number) => number = declare('int dup2(int, int)');
 const immediateExit: (code: number) => void = declare('void _exit(int)');
 
@@ -49,6 +52,21 @@ const KEPT_SIGNALS: ReadonlySet<number> = new Set([4, 5, 6, 7, 8, 9, 11, 19, 32,
 const RESOURCES = { core: 4, processes: 6, descriptors: 7, lockedMemory: 8 } as const;
 const UNLIMITED = 0xffff_ffff_ffff_ffffn;
 const CAP_IPC_LOCK = 14n;
+
+/** The clock that counts what all threads of a process have run, as the kernel numbers it: its pid inverted, and a kind. */
+const CLOCK_PID_SHIFT = 3;
+const CLOCK_KIND_SCHEDULER = 2;
+const NANOSECONDS_A_SECOND = 1e9;
+
+/**
+ * Processor time that a process has used so far, its own and the kernel's for it, in nanoseconds; what its threads used
+ * that have ended is in it. Throws a `SystemError`, EINVAL, where there is no such process.
+ */
+export function processorTime(pid: number): number {
+  const time = new BigInt64Array(2);
+  check(clockGetTime((~pid << CLOCK_PID_SHIFT) | CLOCK_KIND_SCHEDULER, time), 'clock_gettime', `pid ${pid}`);
+  return Number(time[0]) * NANOSECONDS_A_SECOND + Number(time[1]);
+}
 
 /** No other process of this user may trace this one, read its memory or find a core of it. */
 export function forbidInspection(): void {

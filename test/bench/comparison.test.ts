@@ -4,7 +4,11 @@ import process from 'node:process';
 import { describe, test } from 'node:test';
 import { type Alternative, type ComparedRow, compare, verdictOf } from '../../src/bench/comparison.ts';
 import { describeMachine, laneOf, machineLine } from '../../src/bench/machine.ts';
-import { processorMicroseconds, processorNanoseconds } from '../../src/bench/processor-time.ts';
+import {
+  processorMicroseconds,
+  processorNanoseconds,
+  processorOfBoth,
+} from '../../src/bench/processor-time.ts';
 import { spreadOf } from '../../src/bench/statistics.ts';
 
 function alternative(
@@ -80,15 +84,16 @@ describe('a comparison', () => {
   });
 });
 
-test('processor time to the nanosecond agrees with what the kernel shows in ticks', async () => {
-  const before = await processorNanoseconds(process.pid);
+test('processor time to the nanosecond agrees with what Node says of its own process', async () => {
+  const before = processorNanoseconds(process.pid);
   let sum = 0;
   for (const until = process.cpuUsage().user + 50_000; process.cpuUsage().user < until; ) sum += 1;
-  const used = (await processorNanoseconds(process.pid)) - before;
+  const used = processorNanoseconds(process.pid) - before;
   assert.ok(used >= 40e6, `${used} ns after ${sum} turns`);
-  const ticks = (await processorMicroseconds(process.pid)) * 1000;
-  // Threads that ended count in ticks alone.
-  assert.ok((await processorNanoseconds(process.pid)) <= ticks + 100e6);
+  const { user, system } = process.cpuUsage();
+  assert.ok(processorMicroseconds(process.pid) >= user + system, 'all threads count');
+  assert.ok(processorOfBoth({ pid: process.pid }) > 2 * before, 'an enclave counts beside this process');
+  assert.throws(() => processorNanoseconds(2 ** 22 + 1), { code: 'EINVAL' });
 });
 
 test('a lane is the processor, its cores and the major version of Node, as a file name', () => {

@@ -7,7 +7,7 @@ import type { ParameterServerResult } from '../../src/bench/parameter-server.ts'
 describe('the suite of secure memory', () => {
   test('measures every part, and the sorted and joined data are right', async () => {
     const told: string[] = [];
-    const { suite, rows } = await memorySuite({ quick: true }, (what) => told.push(what));
+    const { suite, rows } = await memorySuite({ size: 'quick' }, (what) => told.push(what));
     assert.equal(suite, 'memory');
     assert.equal(told.length, 5);
     const kinds = new Set(rows.map((row) => row['what']));

@@ -18,6 +18,8 @@ export interface ReportData {
   /** The day of the run, as YYYY-MM-DD. */
   readonly day: string;
   readonly machine: MachineDescription;
+  /** How long the whole run took, the comparisons with the peers included. */
+  readonly seconds: number;
   readonly suites: readonly MeasuredSuite[];
   /** Empty where the peers are not installed. */
   readonly peers: readonly Comparison[];
@@ -53,6 +55,7 @@ const ReportSchema: v.GenericSchema<unknown, ReportData> = v.object({
   size: v.picklist(['full', 'quick', 'smoke']),
   day: v.string(),
   machine: MachineSchema,
+  seconds: v.number(),
   suites: v.array(
     v.object({ suite: v.string(), seconds: v.number(), others_cores: v.number(), rows: v.array(RowSchema) }),
   ),

@@ -49,9 +49,8 @@ async function write(data: ReportData): Promise<void> {
   await writeFile(markdown, renderMarkdown(data));
   const goals = judgeGoals(data);
   const met = goals.filter(({ verdict }) => verdict === 'met').length;
-  const seconds = data.suites.reduce((sum, suite) => sum + suite.seconds, 0);
   console.log(
-    `${met} of ${goals.length} goals met; ${data.suites.length} suites in ${Math.round(seconds)} s`,
+    `${met} of ${goals.length} goals met; ${data.suites.length} suites and ${data.peers.length} comparisons in ${Math.round(data.seconds)} s`,
   );
   console.log(`The page: ${join(FOLDER, 'report.html')}; the tables: ${markdown}`);
 }

@@ -1,7 +1,7 @@
 import { MachineError } from '../../errors.ts';
 import { describeMachine } from '../machine.ts';
 import { OtherUse } from '../other-use.ts';
-import { type OnProgress, rounded } from '../suite.ts';
+import { type OnProgress, type Row, rounded } from '../suite.ts';
 import type { MeasuredSuite, ReportData } from './data.ts';
 import { comparePeers, hasPeers, NO_PEERS, PEER_STEPS } from './peers.ts';
 import { type ReportSuite, reportSuites, type Size } from './suites.ts';
@@ -24,11 +24,14 @@ export async function measureAll({
   // Told before the run: afterwards the load is the run's own.
   const machine = describeMachine();
   const day = new Date().toISOString().slice(0, 10);
+  const began = performance.now();
   const results: MeasuredSuite[] = [];
   const skipped: string[] = [];
   for (const suite of suites) {
     try {
-      results.push(await measureSuite(suite, size, onProgress));
+      const result = await measureSuite(suite, size, onProgress);
+      results.push(result);
+      skipped.push(...leftOut(result.rows));
     } catch (error) {
       if (!(error instanceof MachineError)) throw error;
       skipped.push(`${suite.name}: ${error.message}`);
@@ -39,6 +42,7 @@ export async function measureAll({
     size,
     day,
     machine,
+    seconds: secondsSince(began),
     suites: results,
     peers: peers.comparisons,
     skipped: [...skipped, ...peers.skipped],
@@ -53,8 +57,17 @@ async function measureSuite(
   const others = await OtherUse.begin();
   const began = performance.now();
   const { rows } = await run(size, (what) => onProgress(`${name}: ${what}`));
-  const seconds = rounded((performance.now() - began) / 1000, 1);
+  const seconds = secondsSince(began);
   return { suite: name, seconds, others_cores: rounded(await others.cores(), 2), rows };
+}
+
+/** What a suite says that it had to do without. */
+function leftOut(rows: readonly Row[]): string[] {
+  return rows.flatMap((row) => ('left_out' in row ? [`${row['what']}: ${row['left_out']}`] : []));
+}
+
+function secondsSince(began: number): number {
+  return rounded((performance.now() - began) / 1000, 1);
 }
 
 /** How many steps {@link measureAll} tells of. */

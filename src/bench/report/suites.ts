@@ -151,7 +151,7 @@ export const reportSuites: readonly ReportSuite[] = [
   {
     name: 'memory',
     steps: () => MEMORY_STEPS,
-    run: (size, tell) => memorySuite({ quick: size !== 'full' }, tell),
+    run: (size, tell) => memorySuite({ size: size === 'full' ? 'report' : 'quick' }, tell),
   },
   {
     name: 'idle',

@@ -17,7 +17,7 @@ function data(suites: Readonly<Record<string, readonly Row[]>>): ReportData {
     others_cores: 0,
     rows,
   }));
-  return { size: 'full', day: '2026-01-01', machine, suites: results, peers: [], skipped: [] };
+  return { size: 'full', day: '2026-01-01', machine, seconds: 1, suites: results, peers: [], skipped: [] };
 }
 
 function verdict(name: GoalName, suites: Readonly<Record<string, readonly Row[]>>): string {
@@ -109,10 +109,9 @@ describe('goals', () => {
     });
     const rows = [
       row('write', 4096, 1000, 1),
-      row('write', 65_536, 1000, 600),
+      { ...row('write', 65_536, 1000, 600), cipher_mib_per_second: 2000 },
       row('cold read', 65_536, 9000, 1200),
       row('warm random read', 4096, 1000, 999),
-      { what: 'cipher', sealed_mib_per_second: 2000 },
       { what: 'transactions', sqlite_transactions_per_second: 1 },
     ];
     assert.match(verdict('files-cold', { 'protected-files': rows }), /^met: 0\.6 × at worst/);
@@ -144,6 +143,35 @@ describe('goals', () => {
     assert.equal(exit?.name, 'call-exit');
     assert.equal(exit?.verdict, 'not met');
     assert.match(exit.explanation, /takes 200 ns in the same run: 37\.5 × faster than exit/);
+  });
+
+  test('of reads one at a time have their floor from the hand-over of the bytes, where it was measured', () => {
+    const read = (name: string, us_per_read: number) => ({
+      ...{ name, workload: 'random', read_bytes: 4096, reads_at_once: 1, us_per_read },
+    });
+    const files = [read('node', 2), read('direct', 2.5), read('exitless', 5)];
+    const explanation = (rows: readonly Row[]) =>
+      judgeGoals(data({ files: rows })).find(({ name }) => name === 'read-1')?.explanation ?? '';
+    assert.equal(explanation(files), 'Not explained yet.');
+    const handedOver = [...files, read('hand-over of the bytes alone', 1)];
+    assert.match(explanation(handedOver), /together 3\.5 µs, 1\.75 × the time.* No read without an exit can/);
+    assert.doesNotMatch(
+      explanation([...handedOver.slice(0, 3), read('hand-over of the bytes alone', 0.5)]),
+      /No read/,
+    );
+  });
+
+  test('of the parameter server with a large model are explained by the fault of the same run', () => {
+    const row = (strategy: string, server_us_per_request: number, slowdown: number) => ({
+      ...{ items: 1, strategy, server_us_per_request, slowdown },
+    });
+    const [large] = judgeGoals(
+      data({
+        'large-model': [row('direct', 2, 1), row('exitless', 12, 6)],
+        memory: [{ what: 'fault-dirty', store_mib: 4096, fault_ns: 8000, floor_ns: 5000 }],
+      }),
+    ).filter(({ name }) => name === 'parameter-server-large');
+    assert.match(large?.explanation ?? '', /2 µs in place and 10 µs more here.* takes 8 µs .* 5 µs of it/);
   });
 
   test('are not judged where rounds differ too much, or others took the machine', () => {

@@ -60,6 +60,7 @@ export const anchorGoals: Readonly<Record<AnchorGoal, Goal>> = {
     goal: `≤ ${LARGE_MODEL_MAX}`,
     suite: 'large-model',
     judge: (data) => slowdown(data, 'large-model', 1, LARGE_MODEL_MAX),
+    explain: explainLargeModel,
   },
   idle: {
     figure: 'idle enclave, processor time',
@@ -131,6 +132,23 @@ function slowdownGoal(items: number, most: number, anchor: string): Goal {
       return `A request takes ${threeDigits(direct!)} µs in place and ${more} more here, for two calls with a payload each; a call that does nothing takes ${call} in the same run. No network is in the way that would hide it.`;
     },
   };
+}
+
+/** An update of a page that is not in private memory needs a fault that seals another page. */
+function explainLargeModel(data: ReportData): string | undefined {
+  const [direct, own] = ['direct', 'exitless'].map((strategy) =>
+    numberOf(rowWith(data, 'large-model', { items: 1, strategy }), 'server_us_per_request'),
+  );
+  const fault = rowsOf(data, 'memory')
+    .filter(({ what }) => what === 'fault-dirty')
+    .at(-1);
+  const [time, floor] = [numberOf(fault, 'fault_ns'), numberOf(fault, 'floor_ns')];
+  if (direct === undefined || own === undefined || time === undefined || floor === undefined)
+    return undefined;
+  const small = numberOf(rowWith(data, 'parameter-server', { items: 1, strategy: 'exitless' }), 'slowdown');
+  const calls =
+    small === undefined ? '' : ` The calls alone, with a model that fits, slow it down ${small} times.`;
+  return `A request takes ${direct} µs in place and ${threeDigits(own - direct)} µs more here. A page fault that seals a page and opens another takes ${formatNanoseconds(time)} in the same run (with a store of ${fault?.['store_mib']} MiB), ${formatNanoseconds(floor)} of it the bare cipher and copies: most updates of a model this large need one.${calls}`;
 }
 
 function slowdown(data: ReportData, suite: string, items: number, most: number): Finding | undefined {

@@ -20,8 +20,8 @@ export interface Goal {
   readonly suite: string;
   /** Undefined where the run holds no figure for it. */
   judge(data: ReportData): Finding | undefined;
-  /** Why it is not met, by figures of the same run; asked only where it is not. */
-  explain?(data: ReportData): string;
+  /** Why it is not met, by figures of the same run; asked only where it is not. Undefined where the run lacks them. */
+  explain?(data: ReportData): string | undefined;
 }
 
 export function numberOf(row: Row | undefined, field: string): number | undefined {

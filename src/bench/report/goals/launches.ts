@@ -27,6 +27,7 @@ const PIPELINE_MAX = 1.15;
 export const POOLS: readonly string[] = ['piscina', 'tinypool', 'workerpool', 'comlink'];
 export const TINY_JOBS = 'Tiny jobs, a thousand at once';
 
+const GRAPH_STEPS = 20;
 const EMPTY = 'empty';
 const SPINNING = 'empty, spinning';
 const QUEUED = 'empty, 1000 queued at once';
@@ -56,6 +57,13 @@ export const launchGoals: Readonly<Record<LaunchGoal, Goal>> = {
       if (row === undefined || rate === undefined) return undefined;
       return { measured: `${rate.toLocaleString('en')} a second`, met: rate >= QUEUED_MIN, rows: [row] };
     },
+    explain: (data) => {
+      const row = rowWith(data, 'launch', { name: QUEUED });
+      const [wall, processor] = ['p50_ns', 'processor_ns_per_launch'].map((field) => numberOf(row, field));
+      const alone = numberOf(rowWith(data, 'launch', { name: EMPTY }), 'processor_ns_per_launch');
+      if (wall === undefined || processor === undefined || alone === undefined) return undefined;
+      return `A launch out of a thousand takes ${formatNanoseconds(wall)} and ${formatNanoseconds(processor)} of processor time on both sides together (alone ${formatNanoseconds(alone)}), where the goal leaves ${formatNanoseconds(1e9 / QUEUED_MIN)}. There is no waiting in it to be saved: a promise, an entry and its check on the host, the function and its outcome in the enclave.`;
+    },
   },
   'launch-pools': {
     figure: 'tiny jobs, a thousand at once',
@@ -79,6 +87,16 @@ export const launchGoals: Readonly<Record<LaunchGoal, Goal>> = {
       const graph = rowsOf(data, 'launch').find((row) => String(row['name']).startsWith('graph'));
       const ratio = divide(graph, rowWith(data, 'launch', { name: EMPTY }), 'p50_ns', '');
       return ratio && judgeWorst([ratio], { limit: GRAPH_MAX, is: 'most', words: '' });
+    },
+    explain: (data) => {
+      const graph = rowsOf(data, 'launch').find((row) => String(row['name']).startsWith('graph'));
+      const [whole, single, spinning] = [
+        graph,
+        ...[EMPTY, SPINNING].map((name) => rowWith(data, 'launch', { name })),
+      ].map((row) => numberOf(row, 'p50_ns'));
+      if (whole === undefined || single === undefined || spinning === undefined) return undefined;
+      const steps = GRAPH_STEPS - 1;
+      return `Each step after the first takes ${formatNanoseconds((whole - single) / steps)}, where the goal leaves ${formatNanoseconds(((GRAPH_MAX - 1) * single) / steps)}. A single launch takes ${formatNanoseconds(single)} in the same run, from a thread that spins ${formatNanoseconds(spinning)}.`;
     },
   },
   copy: {
@@ -108,6 +126,7 @@ export const launchGoals: Readonly<Record<LaunchGoal, Goal>> = {
         'AES-256-GCM of node:crypto',
         SEALED_MIN,
       ),
+    explain: explainSealed,
   },
   pipeline: {
     figure: 'a pipeline of copies and computation',
@@ -146,6 +165,17 @@ function launchGoal(from: string, name: string, most: number): Goal {
       return `A launch is the same exchange as a call, the other way: the bare one takes ${exchange} in the same run, a call ${call}. A launch has a name and arguments to be encoded and read besides.`;
     },
   };
+}
+
+/** The cipher and a copy one after the other, each by its own row, are what a copy that is sealed is made of. */
+function explainSealed(data: ReportData): string | undefined {
+  const rate = (name: string, bytes: number): number | undefined =>
+    numberOf(rowWith(data, 'copy', { name, bytes }), 'gigabytes_per_s');
+  const bytes = numberOf(rowWith(data, 'copy', { name: 'pinned and sealed, in' }), 'bytes') ?? 0;
+  const [cipher, copied] = [rate('AES-256-GCM of node:crypto', bytes), rate('pinned, in', bytes)];
+  if (cipher === undefined || copied === undefined) return undefined;
+  const both = 1 / (1 / cipher + 1 / copied);
+  return `Over ${formatBytes(bytes)} the bare cipher reaches ${cipher} GB/s and a copy that is not sealed ${copied}; one after the other they give ${threeDigits(both)}, ${threeDigits(both / cipher)} of the cipher. Measured: ${rate('pinned and sealed, in', bytes)} in, ${rate('pinned and sealed, out', bytes)} out; the rest is the tags of the pieces.`;
 }
 
 function judgePools(data: ReportData): Finding | undefined {

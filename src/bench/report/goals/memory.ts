@@ -49,6 +49,7 @@ export const memoryGoals: Readonly<Record<MemoryGoal, Goal>> = {
         words: '',
       });
     },
+    explain: explainLargeStore,
   },
   pointer: {
     figure: 'secure pointer, no fault',
@@ -89,7 +90,38 @@ function faultGoal(kind: 'clean' | 'dirty', published: string): Goal {
         (row) =>
           `${formatNanoseconds(numberOf(row, 'fault_ns') ?? 0)} with a store of ${row['store_mib']} MiB`,
       ),
+    explain: (data) => explainFault(data, kind),
   };
+}
+
+/** What a fault takes beyond its floor, by the size of the store: with the smallest all lies in the processor's caches. */
+function explainFault(data: ReportData, kind: 'clean' | 'dirty'): string | undefined {
+  const parts = rowsOf(data, 'memory')
+    .filter((row) => row['what'] === `fault-${kind}`)
+    .flatMap((row) => {
+      const [fault, floor] = [numberOf(row, 'fault_ns'), numberOf(row, 'floor_ns')];
+      if (fault === undefined || floor === undefined) return [];
+      return [
+        `${formatNanoseconds(fault - floor)} beyond ${formatNanoseconds(floor)} with ${row['store_mib']} MiB`,
+      ];
+    });
+  const minor = rowsOf(data, 'memory').find((row) => 'minor_fault_ns' in row)?.['minor_fault_ns'];
+  if (parts.length === 0 || minor === undefined) return undefined;
+  return `Time beyond the floor, by the size of the store: ${parts.join(', ')}. Linking a page that is there takes ${minor} ns of it; the rest chooses and unlinks a victim, and checks the version and the place of the page. With the smallest store all of that lies in the processor's caches; what more the larger ones take is memory that is read for it.`;
+}
+
+function explainLargeStore(data: ReportData): string | undefined {
+  const rows = rowsOf(data, 'memory').filter(({ what }) => what === 'fault-clean');
+  const [first, large] = [
+    rows[1],
+    rowWith(data, 'memory', { what: 'fault-clean', store_mib: LARGE_STORE_MIB }),
+  ];
+  const [fault, floor] = (['fault_ns', 'floor_ns'] as const).map((field) =>
+    [first, large].map((row) => numberOf(row, field)),
+  ) as [(number | undefined)[], (number | undefined)[]];
+  if ([...fault, ...floor].includes(undefined)) return undefined;
+  const [from, to] = [fault, floor].map(([before, after]) => after! - before!) as [number, number];
+  return `From ${first?.['store_mib']} to ${LARGE_STORE_MIB} MiB a fault takes ${formatNanoseconds(from)} more, of which the floor of bare cipher and copy, over at most 512 MiB, takes ${formatNanoseconds(to)}: memory that is farther away. The rest is the tables of the store, which grow with it.`;
 }
 
 function faults(data: ReportData): Row[] {

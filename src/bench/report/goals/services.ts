@@ -1,5 +1,5 @@
 import { type ReportData, rowsOf } from '../data.ts';
-import { formatNanoseconds, threeDigits } from '../units.ts';
+import { formatNanoseconds, formatRatio, threeDigits } from '../units.ts';
 import {
   callNanoseconds,
   divide,
@@ -52,6 +52,7 @@ export const serviceGoals: Readonly<Record<ServiceGoal, Goal>> = {
     goal: `≤ ${SCALE_MAX} × the cost with any smaller number`,
     suite: 'scale',
     judge: judgeScale,
+    explain: explainScale,
   },
   'first-request': {
     figure: 'first request after an idle second',
@@ -80,6 +81,16 @@ export const serviceGoals: Readonly<Record<ServiceGoal, Goal>> = {
       if (row === undefined || ratio === undefined) return undefined;
       return judgeWorst([{ ratio, where: '', rows: [row] }], { limit: ONE_CORE_MIN, is: 'least', words: '' });
     },
+    explain: (data) => {
+      const [own, exit, node] = ['exitless', 'exit', 'node:net'].map((name) =>
+        rowWith(data, 'one-core', { name }),
+      );
+      const [all, one] = ['all_cores', 'one_core'].map((cores) =>
+        numberOf(own, `${cores}_processor_us_per_request`),
+      );
+      if (all === undefined || one === undefined) return undefined;
+      return `On one core the enclave and its worker cannot run at once, so that the kernel switches between them for a call: a request takes ${one} µs of processor time, on all cores ${all}, looking for answers included. With an exit the rate falls to ${exit?.['ratio']} of that on all cores, of the server of Node to ${node?.['ratio']}.`;
+    },
   },
   'read-1': {
     figure: '4 KiB read at random places of a cached file, one at a time',
@@ -87,14 +98,7 @@ export const serviceGoals: Readonly<Record<ServiceGoal, Goal>> = {
     goal: `≤ ${READ_MAX} × its time`,
     suite: 'files',
     judge: (data) => readRatio(data, 1, READ_MAX),
-    explain: (data) => {
-      const [node, direct] = ['node', 'direct'].map(
-        (name) =>
-          numberOf(rowWith(data, 'files', { ...CACHED_READ, reads_at_once: 1, name }), 'us_per_read') ?? 0,
-      );
-      const call = formatNanoseconds(callNanoseconds(data, 'exitless'));
-      return `The read itself takes ${node} µs (${direct} µs by the same program in place). The goal leaves ${threeDigits((READ_MAX - 1) * node!)} µs for the call, which takes ${call} with nothing to do, and for the second copy of 4 KiB, out of the boundary.`;
-    },
+    explain: explainRead,
   },
   'read-16': {
     figure: '4 KiB reads at random places of a cached file, 16 at once',
@@ -102,9 +106,12 @@ export const serviceGoals: Readonly<Record<ServiceGoal, Goal>> = {
     goal: 'faster',
     suite: 'files',
     judge: (data) => readRatio(data, 16, 1),
+    explain: explainReads,
   },
 };
 
+/** A row of the suite of files that reads nothing. */
+const HAND_OVER = 'hand-over of the bytes alone';
 const CACHED_READ = { workload: 'random', read_bytes: 4096 } as const;
 
 /** The number of connections at which the enclave is worst against another server decides. */
@@ -147,6 +154,57 @@ function judgeScale(data: ReportData): Finding | undefined {
       .filter(isRatio),
   );
   return judgeWorst(ratios, { limit: SCALE_MAX, is: 'most', words: '' });
+}
+
+/** What one of the others pays for the same step says how much of it is the enclave's. */
+function explainScale(data: ReportData): string | undefined {
+  const [fewer, more] =
+    judgeScale(data)
+      ?.rows.map((row) => Number(row['connections']))
+      .sort((a, b) => a - b) ?? [];
+  const parts = ['exitless', 'direct', 'node:net'].flatMap((name) => {
+    const [few, many] = [fewer, more].map((connections) =>
+      rowWith(data, 'scale', { name, connections: connections ?? 0 }),
+    );
+    const wall = divide(many, few, 'us_per_request', '');
+    if (wall === undefined) return [];
+    const [before, after] = [few, many].map((row) => row?.['processor_us_per_request']);
+    return [`${name} ${formatRatio(wall.ratio)} (${after} against ${before} µs of processor time)`];
+  });
+  if (parts.length < 2) return undefined;
+  return `From ${fewer} to ${more} connections a request grows for each server: ${parts.join(', ')}. What the servers in place pay as well is the kernel's and the client's.`;
+}
+
+function cachedRead(
+  data: ReportData,
+  name: string,
+  atOnce: number,
+  field = 'us_per_read',
+): number | undefined {
+  return numberOf(rowWith(data, 'files', { ...CACHED_READ, reads_at_once: atOnce, name }), field);
+}
+
+/** The read itself and the way of its bytes from one core to another are the floor of any read without an exit. */
+function explainRead(data: ReportData): string | undefined {
+  const [node, direct, handOver] = ['node', 'direct', HAND_OVER].map((name) => cachedRead(data, name, 1));
+  if (node === undefined || direct === undefined || handOver === undefined) return undefined;
+  const floor = direct + handOver;
+  const reach = floor / node > READ_MAX ? ' No read without an exit can reach the goal on this machine.' : '';
+  const call = formatNanoseconds(callNanoseconds(data, 'exitless'));
+  return `The read itself takes ${node} µs, ${direct} µs by the same program in place. Handing 4 KiB from one core to another, with nothing else on the way, takes ${handOver} µs: together ${threeDigits(floor)} µs, ${formatRatio(floor / node)} the time of fs.readSync, is the floor of a read without an exit (but for a copy that the kernel makes on its way into shared memory).${reach} A call that does nothing takes ${call} in the same run.`;
+}
+
+function explainReads(data: ReportData): string | undefined {
+  const parts = ['exitless', 'direct', 'node'].flatMap((name) => {
+    const [wall, processor] = ['us_per_read', 'processor_us_per_read'].map((field) =>
+      cachedRead(data, name, 16, field),
+    );
+    return wall === undefined || processor === undefined
+      ? []
+      : [`${name} ${wall} µs, with ${processor} µs of processor time`];
+  });
+  if (parts.length < 3) return undefined;
+  return `A read takes ${parts.join('; ')}. With two sides on ${data.machine.cores} cores, a read cannot take less than half of its processor time, where that of the program in place is what the promises of sixteen reads cost.`;
 }
 
 function readRatio(data: ReportData, atOnce: number, limit: number): Finding | undefined {

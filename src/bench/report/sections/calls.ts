@@ -21,7 +21,7 @@ export const callSections: readonly SectionPlan[] = [
     suite: 'call',
     title: 'A call that does nothing',
     method:
-      'What asking the host costs when it has nothing to do. The bare exchange of two words between the same two processes is the floor; in-place is the same program without an enclave; post-message goes to a worker thread and back. Each call is timed by itself, the cost of the clock taken off; medians over interleaved rounds.',
+      'What asking the host costs when it has nothing to do. The bare exchange of two words between the same two processes is the floor; in-place is the same program without an enclave; post-message goes to a worker thread and back. Each call is timed by itself, the cost of the clock taken off; medians over interleaved rounds. Processor time is the mean of a call on both sides, with the clock and the launch of the measurement.',
     command: 'npm run -s sgxio -- bench call',
     figures: (rows) => [
       {

@@ -37,6 +37,7 @@ export const COLOURS: Readonly<Record<string, string>> = {
   direct: colour('ink'),
   'in-place': colour('ink'),
   'ping-pong': colour('green'),
+  'hand-over of the bytes alone': colour('green'),
   'node:net': colour('grey'),
   node: colour('grey'),
   'post-message': colour('grey'),
