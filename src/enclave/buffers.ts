@@ -262,7 +262,7 @@ function use<Result>(handle: number, run: (bytes: Uint8Array<ArrayBuffer>) => Re
   const entry = takeForUse(handle);
   let isLent = false;
   try {
-    if (entry.isIncomplete) throw misuse(`not all of a sealed transfer into buffer ${handle} has come in`);
+    if (entry.isIncomplete) throw incomplete(handle);
     const result = run(entry.view);
     if (result instanceof Promise) {
       isLent = true;
@@ -279,6 +279,10 @@ function count(): number {
   return Array.from({ length: BUFFERS_MAX }, (_, index) => new BufferEntry(index, 0)).filter(
     (entry) => entry.pages.end > 0,
   ).length;
+}
+
+export function incomplete(handle: number): SgxioError {
+  return misuse(`not all of a sealed transfer into buffer ${handle} has come in`);
 }
 
 function misuse(message: string): SgxioError {

@@ -8,7 +8,7 @@ import {
 import { InvalidArgumentError, SgxioError } from '../errors.ts';
 import { COPY_CHUNK_BYTES, COPY_PIECES_MAX, SEALED_BLOCK_BYTES, TAG_BYTES } from '../limits.ts';
 import { copyMemory, type SharedMapping } from '../linux/memory.ts';
-import { BUFFER_KEY_BYTES, type BufferEntry, Right, takeForCopy } from './buffers.ts';
+import { BUFFER_KEY_BYTES, type BufferEntry, incomplete, Right, takeForCopy } from './buffers.ts';
 import { type AesGcm, createPrivateCipher, privateMemory } from './private-memory.ts';
 
 /**
@@ -75,6 +75,8 @@ export class Copies {
 
   copyOut(handle: unknown, numbers: unknown, last: unknown): void {
     this.#copy(handle, numbers, Right.read, (piece, entry, isLastPiece) => {
+      // Nobody is to take half of one transfer and half of another for a whole.
+      if (entry.isIncomplete) throw incomplete(entry.handle);
       const from = privateMemory().address + entry.start + piece.buffer;
       if (entry.isSealed) this.#seal(entry, piece, last === true && isLastPiece);
       else copyRows(this.#pinned + piece.pinned, piece.pinnedStride, from, piece.bufferStride, piece);

@@ -2,6 +2,7 @@ import type { Value } from '../boundary/encoding.ts';
 import { InvalidArgumentError, SgxioError } from '../errors.ts';
 import { GRAPHS_MAX } from '../limits.ts';
 import { LaunchRejection } from './launchable.ts';
+import type { TaskScope } from './tasks.ts';
 
 interface Step {
   readonly run: (...values: unknown[]) => unknown;
@@ -25,7 +26,8 @@ export class Graphs {
     if (!Array.isArray(steps)) throw new LaunchRejection('a graph is a list of steps');
     const checked = steps.map((step: unknown): Step => {
       const [number, values] = Array.isArray(step) ? step : [];
-      const run = exports[number];
+      // A name would find what every list inherits.
+      const run = Number.isInteger(number) ? exports[number] : undefined;
       if (run === undefined || !Array.isArray(values))
         throw new LaunchRejection('a step is the number of a function and the list of its arguments');
       return { run, values };
@@ -39,23 +41,30 @@ export class Graphs {
     if (!this.#graphs.delete(graph as number)) throw released();
   }
 
-  /** Runs the steps one after the other. The result is that of the last. */
-  run(graph: number): unknown {
+  /**
+   * Runs the steps one after the other as the task of `scope`. What a step started ends before the next begins, and
+   * none begins once the task was cancelled. The result is that of the last.
+   */
+  run(graph: number, scope: TaskScope): unknown {
     const steps = this.#graphs.get(graph);
     if (steps === undefined) throw released();
     let result: unknown;
     for (let index = 0; index < steps.length; index++) {
       const { run, values } = steps[index] as Step;
       result = run(...values);
-      if (result instanceof Promise) return finish(result, steps, index + 1);
+      if (result instanceof Promise || scope.hasChildren)
+        return finish(result, steps.slice(index + 1), scope);
     }
     return result;
   }
 }
 
-async function finish(running: Promise<unknown>, steps: readonly Step[], next: number): Promise<unknown> {
+async function finish(running: unknown, steps: readonly Step[], scope: TaskScope): Promise<unknown> {
   let result = await running;
-  for (const { run, values } of steps.slice(next)) result = await run(...values);
+  for (const { run, values } of steps) {
+    await scope.ready();
+    result = await scope.enter(() => run(...values));
+  }
   return result;
 }
 

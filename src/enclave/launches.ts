@@ -97,10 +97,10 @@ export class LaunchServer {
   }
 
   /** What a launch runs; its numbers are a private copy. */
-  #functionOf({ kind, handle, a1, a2, a3 }: Request): Launchable | undefined {
+  #functionOf({ kind, handle, a1, a2, a3 }: Request, scope: TaskScope): Launchable | undefined {
     if (kind === LaunchKind.run) return this.#exports[handle];
     if (kind === LaunchKind.service) return this.#services[handle];
-    if (kind === LaunchKind.graph) return () => this.#graphs.run(handle);
+    if (kind === LaunchKind.graph) return () => this.#graphs.run(handle, scope);
     const copyRun = this.#copyRun;
     if (copyRun === undefined || (kind !== LaunchKind.copyIn && kind !== LaunchKind.copyOut))
       return undefined;
@@ -143,7 +143,8 @@ export class LaunchServer {
   #enqueue(request: Request): void {
     const { kind, id, handle, length, a0: priority } = request;
     const slot = slotOf(id);
-    const launched = this.#functionOf(request);
+    const scope = new TaskScope();
+    const launched = this.#functionOf(request, scope);
     const queue = this.#queues[priority];
     if (launched === undefined || queue === undefined || length < 0 || length > LAUNCH_PAYLOAD_MAX) {
       throw new HostViolation(
@@ -157,7 +158,7 @@ export class LaunchServer {
     this.#generations[slot] = generationOf(id);
     const room = launchRoom(this.#layout, slot, length);
     const argumentBytes = length > 0 ? this.#bytes.slice(room, room + length) : NOTHING;
-    const launch: Launch = { id, launched, argumentBytes, scope: new TaskScope(), started: false };
+    const launch: Launch = { id, launched, argumentBytes, scope, started: false };
     this.#launches[slot] = launch;
     queue.add(launch);
     this.#queued++;

@@ -81,14 +81,25 @@ export class TaskScope implements Task {
       this.#failure ??= { error };
       this.#cancelChildren(new AbortError('the task that started this one failed', { cause: error }));
     }
+    await this.#childrenEnded();
+    this.#ended = true;
+    if (this.#failure !== undefined) throw this.#failure.error;
+    return result as Result;
+  }
+
+  /** Resolves when all that the task has started so far has ended. Throws what failed of it, or why it was cancelled. */
+  async ready(): Promise<void> {
+    await this.#childrenEnded();
+    if (this.#failure !== undefined) throw this.#failure.error;
+    if (this.#cancelled !== undefined) throw this.#cancelled;
+  }
+
+  async #childrenEnded(): Promise<void> {
     while (this.#children !== undefined && this.#children.size > 0) {
       await new Promise<void>((resolve) => {
         this.#waiting = resolve;
       });
     }
-    this.#ended = true;
-    if (this.#failure !== undefined) throw this.#failure.error;
-    return result as Result;
   }
 
   #leave(child: TaskScope): void {

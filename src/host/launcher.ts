@@ -161,7 +161,11 @@ export class Launcher {
     channel.submit(launch);
     this.#keepAlive(true);
     this.#loop.wake();
-    return giveUp;
+    if (limited === undefined) return giveUp;
+    return () => {
+      limited.end();
+      giveUp();
+    };
   }
 
   /** The number by which the enclave knows a function of its program. */
@@ -339,11 +343,11 @@ class LimitedSettler implements Settler {
   }
 
   resolve(value: unknown): void {
-    if (this.#end()) this.#settler.resolve(value);
+    if (this.end()) this.#settler.resolve(value);
   }
 
   reject(error: Error): void {
-    if (this.#end()) this.#settler.reject(error);
+    if (this.end()) this.#settler.reject(error);
   }
 
   readonly #abort = (): void => this.#giveUp(aborted(this.#options.signal as AbortSignal));
@@ -353,8 +357,8 @@ class LimitedSettler implements Settler {
     this.reject(error);
   }
 
-  /** True the first time. */
-  #end(): boolean {
+  /** Limits and tells no more. True the first time. */
+  end(): boolean {
     const first = !this.#settled;
     this.#settled = true;
     clearTimeout(this.#timer);

@@ -1,14 +1,24 @@
 import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
 import { before, describe, test } from 'node:test';
-import { LaunchKind, OutcomeStatus, outcomeRing, ServiceNumber } from '../../src/boundary/launch.ts';
-import { COMPLETION_BYTES, channelLayout, ThreadState } from '../../src/boundary/layout.ts';
+import {
+  LaunchKind,
+  launchRing,
+  OutcomeStatus,
+  outcomeRing,
+  ServiceNumber,
+} from '../../src/boundary/launch.ts';
+import { COMPLETION_BYTES, channelLayout, SUBMISSION_BYTES, ThreadState } from '../../src/boundary/layout.ts';
+import { SubmissionWord } from '../../src/boundary/ring.ts';
 import {
   type Enclave,
   type Image,
   type PinnedBuffer,
   type PrivateBuffer,
   SharedWords,
+  TransferSealer,
 } from '../../src/index.ts';
+import { SEALED_BLOCK_BYTES } from '../../src/limits.ts';
 import { until } from '../support/conditions.ts';
 import { buildProgram, withEnclave } from '../support/enclaves.ts';
 import type * as program from './copies.program.ts';
@@ -126,6 +136,81 @@ describe('the copy engine, when the host lies to it,', () => {
     }
   }
 });
+
+describe('a host that says of its own copy that it is done', () => {
+  const MISUSE = { innerCode: 'SGXIO_MEMORY_MISUSE' };
+
+  engineTest('does not make the program see a part of one', async ({ enclave, words }) => {
+    const BYTES = MIB / 2;
+    const hashOf = (value: number): string =>
+      createHash('sha256').update(new Uint8Array(BYTES).fill(value)).digest('hex');
+    const buffer = await enclave.createBuffer(BYTES);
+    const memory = enclave.pin(BYTES);
+    // Short rows, so that the engine is still at it when the program looks.
+    const pieces = [{ bufferOffset: 0, hostOffset: 0, rowBytes: 64, rows: BYTES / 64 }];
+    const stream = enclave.createStream();
+    for (let value = 1; value <= 60; value++) {
+      memory.bytes.fill(value);
+      await claimDone(words, () => stream.copyToEnclave(buffer, memory, { pieces }));
+      const seen = await enclave
+        .launch('hash', buffer.handle)
+        .catch((error: { innerCode: string }) => error.innerCode);
+      assert.ok([hashOf(value - 1), hashOf(value), MISUSE.innerCode].includes(seen), seen);
+      await engineSleeps(words);
+      await stream.copyToEnclave(buffer, memory);
+      assert.equal(await enclave.launch('hash', buffer.handle), hashOf(value));
+    }
+  });
+
+  engineTest('does not make a sealed one whole that was refused', async ({ enclave, words }) => {
+    const key = new Uint8Array(randomBytes(32));
+    const bytes = 2 * SEALED_BLOCK_BYTES;
+    const handle = await enclave.launch('create', { bytes, host: 'read-write', key });
+    const buffer = enclave.adoptBuffer(handle, bytes, { sealed: true });
+    const sealed = new TransferSealer(key).seal(randomBytes(bytes));
+    const second = enclave.pin(sealed.length / 2);
+    second.bytes.set(sealed.subarray(second.bytes.length));
+    const stream = enclave.createStream();
+    await stream.copyToEnclave(buffer, sealed.subarray(0, second.bytes.length));
+    second.bytes[100]! ^= 1;
+    await claimDone(words, () => stream.copyToEnclave(buffer, second, { bufferOffset: SEALED_BLOCK_BYTES }));
+    await assert.rejects(enclave.launch('hash', handle), MISUSE);
+    await engineSleeps(words);
+    const back = enclave.createStream();
+    await assert.rejects(back.copyFromEnclave(buffer, new Uint8Array(sealed.length)), MISUSE);
+    second.bytes[100]! ^= 1;
+    await stream.copyToEnclave(buffer, second, { bufferOffset: SEALED_BLOCK_BYTES });
+    await enclave.launch('hash', handle);
+  });
+});
+
+/** Makes a copy of one part and writes in the enclave's place, whether or not it has, that it is done. */
+function claimDone(words: Words, copy: () => Promise<void>): Promise<void> {
+  const outcomes = outcomeRing(words, engine);
+  const launches = launchRing(words, engine);
+  const outcome = nextEntry(words, outcomes, COMPLETION_BYTES);
+  const launch = nextEntry(words, launches, SUBMISSION_BYTES);
+  const copying = copy();
+  words.set([words[launch.word + SubmissionWord.id]!, OutcomeStatus.returned, 0], outcome.word + 1);
+  Atomics.store(words, outcome.word, outcome.sequence);
+  return copying;
+}
+
+/** Where the next entry of a ring that never was full goes. */
+function nextEntry(
+  words: Words,
+  { entries }: { readonly entries: number },
+  bytes: number,
+): { word: number; sequence: number } {
+  let position = 0;
+  while (words[(entries + position * bytes) >> 2] === position + 1) position++;
+  return { word: (entries + position * bytes) >> 2, sequence: position + 1 };
+}
+
+/** The engine sleeps when it has done all that it was asked. */
+async function engineSleeps(words: Words): Promise<void> {
+  await until(() => Atomics.load(words, engine.launchesParked >> 2) !== 0);
+}
 
 /** How the enclave answered a launch of the engine's, whoever made it. */
 function outcomeOf(words: Words, id: number): number | undefined {

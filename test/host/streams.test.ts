@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { before, describe, test } from 'node:test';
-import fc from 'fast-check';
-import type { Enclave, Image, Stream, StreamEvent } from '../../src/index.ts';
+import type { Enclave, Image, Stream } from '../../src/index.ts';
+import { LAUNCHES_IN_FLIGHT_MAX } from '../../src/limits.ts';
 import { until } from '../support/conditions.ts';
 import { buildProgram, withEnclave } from '../support/enclaves.ts';
 import type * as program from './launches.program.ts';
@@ -20,65 +21,6 @@ function streamTest(name: string, run: (enclave: Enclave<Program>) => Promise<vo
 }
 
 const FAILED = { code: 'SGXIO_STREAM_FAILED' };
-
-type Step =
-  | { readonly kind: 'launch'; readonly stream: number; readonly turns: number }
-  | { readonly kind: 'record'; readonly stream: number }
-  | { readonly kind: 'wait'; readonly stream: number; readonly event: number };
-
-const STREAMS = 4;
-const stream = fc.nat({ max: STREAMS - 1 });
-const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant('launch'), stream, turns: fc.nat({ max: 3 }) }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('record'), stream }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('wait'), stream, event: fc.nat() }) },
-);
-
-/** The reference: for each launch, the launches that must have ended before it begins. */
-function requirements(steps: readonly Step[]): Set<string>[] {
-  const done = Array.from({ length: STREAMS }, () => new Set<string>());
-  const events: Set<string>[] = [];
-  const required: Set<string>[] = [];
-  for (const [index, step] of steps.entries()) {
-    const before = done[step.stream]!;
-    if (step.kind === 'launch') {
-      required[index] = new Set(before);
-      before.add(String(index));
-    } else if (step.kind === 'record') events.push(new Set(before));
-    else for (const name of events[step.event % events.length] ?? []) before.add(name);
-  }
-  return required;
-}
-
-async function execute(enclave: Enclave<Program>, steps: readonly Step[]): Promise<string[]> {
-  const streams = Array.from({ length: STREAMS }, () => enclave.createStream());
-  const events: StreamEvent[] = [];
-  for (const [index, step] of steps.entries()) {
-    const stream = streams[step.stream]!;
-    if (step.kind === 'launch') stream.launch('step', String(index), step.turns);
-    else if (step.kind === 'record') events.push(stream.record());
-    else if (events.length > 0) stream.wait(events[step.event % events.length]!);
-  }
-  await Promise.all(streams.map((stream) => stream.synchronize()));
-  for (const event of events) assert.ok(event.query());
-  return await enclave.launch('takeLog');
-}
-
-streamTest('any graph of streams and events runs in an order that it allows', async (enclave) => {
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
-      const log = await execute(enclave, steps);
-      const launches = steps.filter(({ kind }) => kind === 'launch');
-      assert.equal(log.length, 2 * launches.length);
-      for (const [index, required] of requirements(steps).entries()) {
-        for (const name of required ?? []) {
-          assert.ok(log.indexOf(`-${name}`) < log.indexOf(`+${index}`), `${name} before ${index}: ${log}`);
-        }
-      }
-    }),
-    { numRuns: 40 },
-  );
-});
 
 describe('streams', () => {
   streamTest('overlap: one that waits does not hold another', async (enclave) => {
@@ -246,52 +188,25 @@ describe('cancellation', () => {
     await until(() => enclave.pendingLaunches === 0);
   });
 
+  streamTest('leaves nothing with the signal of a launch that waited', async (enclave) => {
+    const held = Array.from({ length: LAUNCHES_IN_FLIGHT_MAX }, () => enclave.launch('wait', 'ever'));
+    const stream = enclave.createStream();
+    const { signal } = new AbortController();
+    const launch = stream.launchWith({ signal }, 'nothing');
+    assert.equal(getEventListeners(signal, 'abort').length, 1);
+    stream.cancel();
+    await assert.rejects(launch, { code: 'SGXIO_ABORTED' });
+    assert.equal(getEventListeners(signal, 'abort').length, 0);
+    assert.equal(enclave.pendingLaunches, held.length);
+    enclave.kill();
+    await Promise.allSettled(held);
+  });
+
   streamTest('the end of the enclave fails every stream', async (enclave) => {
     const streams = Array.from({ length: 20 }, () => enclave.createStream());
     for (const stream of streams) for (let index = 0; index < 5; index++) stream.launch('wait', 'ever');
     await enclave.stop();
     for (const stream of streams)
       await assert.rejects(stream.synchronize(), { code: 'SGXIO_ENCLAVE_STOPPED' });
-  });
-});
-
-describe('graphs', () => {
-  streamTest('run what was recorded, in order, with one launch', async (enclave) => {
-    const graph = await enclave.capture((recorder) => {
-      recorder.launch('step', 'a', 2);
-      recorder.launch('note', 'b');
-      recorder.launch('step', 'c', 1);
-      recorder.launch('add', 1, 2);
-    });
-    for (let run = 0; run < 3; run++) {
-      assert.equal(await graph.launch(), 3);
-      assert.deepEqual(await enclave.launch('takeLog'), ['+a', '-a', 'b', '+c', '-c']);
-    }
-    const stream = enclave.createStream();
-    stream.launch('note', 'before');
-    stream.launchGraph(graph);
-    stream.launch('note', 'after');
-    await stream.synchronize();
-    assert.deepEqual(await enclave.launch('takeLog'), ['before', '+a', '-a', 'b', '+c', '-c', 'after']);
-    await graph.release();
-    await assert.rejects(graph.launch(), { innerCode: 'SGXIO_INVALID_ARGUMENT' });
-    await assert.rejects(graph.release(), { innerCode: 'SGXIO_INVALID_ARGUMENT' });
-  });
-
-  streamTest('stop at a step that fails', async (enclave) => {
-    const graph = await enclave.capture((recorder) => {
-      recorder.launch('note', 'a');
-      recorder.launch('refuse', 'no');
-      recorder.launch('note', 'b');
-    });
-    await assert.rejects(graph.launch(), { innerCode: 'REFUSED' });
-    assert.deepEqual(await enclave.launch('takeLog'), ['a']);
-  });
-
-  streamTest('hold only what the program exports', async (enclave) => {
-    await assert.rejects(
-      enclave.capture((recorder) => (recorder as { launch(name: string): void }).launch('missing')),
-      { code: 'SGXIO_LAUNCH_REJECTED' },
-    );
   });
 });
