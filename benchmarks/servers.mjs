@@ -45,7 +45,8 @@ export async function serveForked(name, version, file, values = []) {
 
 /** Serves from a program of the system that listens at the port it is given. */
 export async function serveSpawned(name, version, port, command, values) {
-  const child = spawn(command, values, { stdio: ['ignore', 'ignore', 'inherit'] });
+  // It holds no pipe of ours: whoever reads one to its end must not wait for a server that was left behind.
+  const child = spawn(command, values, { stdio: 'ignore' });
   for (const until = Date.now() + START_MILLISECONDS; !(await answers(port)); ) {
     if (child.exitCode !== null || Date.now() > until) throw new Error(`${command} does not listen`);
     await delay(RETRY_MILLISECONDS);

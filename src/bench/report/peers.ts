@@ -15,7 +15,7 @@ export const PEER_STEPS: number = SCRIPTS.length;
 
 export interface PeerResults {
   readonly comparisons: Comparison[];
-  /** A line for each peer that is not installed. */
+  /** A line for each peer that is not installed, and for each script that ended early. */
   readonly skipped: string[];
 }
 
@@ -33,12 +33,25 @@ export async function comparePeers(root: string, size: Size, onProgress: OnProgr
     onProgress(`peers: ${name}`);
     const script = join(root, 'benchmarks', `${name}.mjs`);
     const flags = size === 'full' ? ['--json'] : ['--json', `--${size}`];
-    const { stdout } = await promisify(execFile)(process.execPath, [script, ...flags]);
-    for (const line of stdout.trim().split('\n')) {
-      const document = JSON.parse(line) as Comparison | { readonly skipped: string };
-      if ('skipped' in document) results.skipped.push(document.skipped);
-      else results.comparisons.push(document);
+    try {
+      const { stdout } = await promisify(execFile)(process.execPath, [script, ...flags]);
+      takeDocuments(stdout, results);
+    } catch (error) {
+      // What it printed before it ended holds; all else that was measured must not be lost with it.
+      const { stdout = '', message } = error as { stdout?: string; message: string };
+      takeDocuments(stdout, results);
+      results.skipped.push(`${name}: the comparison ended early (${message.split('\n')[0]})`);
     }
   }
   return results;
+}
+
+/** Takes the documents of a script, one a line. */
+function takeDocuments(text: string, { comparisons, skipped }: PeerResults): void {
+  for (const line of text.split('\n')) {
+    if (line === '') continue;
+    const document = JSON.parse(line) as Comparison | { readonly skipped: string };
+    if ('skipped' in document) skipped.push(document.skipped);
+    else comparisons.push(document);
+  }
 }
