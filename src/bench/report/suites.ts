@@ -48,7 +48,7 @@ const CROSSOVER: Sizes<CrossoverOptions> = {
 };
 
 const PARAMETER_SERVER: Sizes<{ items: readonly number[]; requests: number }> = {
-  full: { items: [1, 2, 4, 8, 16, 32, 64], requests: 12_000 },
+  full: { items: [1, 2, 4, 8, 16, 32, 64], requests: 40_000 },
   quick: { items: [1, 8, 64], requests: 1500 },
   smoke: { items: [1], requests: 300 },
 };
