@@ -24,8 +24,12 @@ const POLLS_A_LOOK = 32;
 const JUDGED_MILLISECONDS = 50;
 /** Rounds over all channels between two looks at the clock meanwhile. */
 const ROUNDS_A_LOOK = 16;
-/** Between two attempts to leave a channel whose calls are not such that they can move, in milliseconds. */
+/**
+ * Between two attempts to leave a channel whose calls are not such that they can move, in milliseconds: the pause
+ * doubles, because a call may never end.
+ */
 const LEAVE_MILLISECONDS = 1;
+const LEAVE_MILLISECONDS_MAX = 1000;
 const EVENTS_A_SLEEP = 64;
 
 /** The exit code of a worker that ended by itself. One that is terminated before it has begun ends with 0. */
@@ -67,6 +71,7 @@ export class Worker {
   #changesSeen = -1;
   /** When to try again to leave a channel, on the clock of `performance`. */
   #settleAt = Number.POSITIVE_INFINITY;
+  #leaveMilliseconds = LEAVE_MILLISECONDS;
   readonly #servers: ChannelServer[] = [];
   readonly #spinners: Spinners;
   readonly #policy: WaitPolicy;
@@ -144,9 +149,11 @@ export class Worker {
     const index = this.#servers.findIndex((server) => server.channel === channel);
     const server = this.#servers[index] as ChannelServer;
     if (!server.isMovable) {
-      this.#settleAt = performance.now() + LEAVE_MILLISECONDS;
+      this.#settleAt = performance.now() + this.#leaveMilliseconds;
+      this.#leaveMilliseconds = Math.min(2 * this.#leaveMilliseconds, LEAVE_MILLISECONDS_MAX);
       return;
     }
+    this.#leaveMilliseconds = LEAVE_MILLISECONDS;
     this.#servers.splice(index, 1);
     deleteFromEpoll(this.#options.epoll, server.epoll);
     await server.leave();
@@ -256,7 +263,7 @@ export class Worker {
 
   #sleepMilliseconds(): number {
     let least = this.#mayLeaveAll() ? WORKER_QUIET_MILLISECONDS + 1 : -1;
-    if (this.#settleAt < Number.POSITIVE_INFINITY) least = LEAVE_MILLISECONDS;
+    if (this.#settleAt < Number.POSITIVE_INFINITY) least = this.#leaveMilliseconds;
     for (const { sleepMilliseconds } of this.#servers) {
       if (sleepMilliseconds >= 0 && (least < 0 || sleepMilliseconds < least)) least = sleepMilliseconds;
     }
