@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { constants } from 'node:os';
 import { promisify } from 'node:util';
-import type { BlockFile, StartedRead } from '../enclave/protected/block-file.ts';
+import type { BlockFile, StartedRead, StartedWrite } from '../enclave/protected/block-file.ts';
 import { systemError } from '../linux/ffi.ts';
 import { LOCK_EX, LOCK_SH, lockFile } from '../linux/files.ts';
 
@@ -47,8 +47,8 @@ export class NodeBlockFile implements BlockFile {
     }
   }
 
-  startRead(position: number, bytes: Uint8Array<ArrayBuffer>): StartedRead {
-    return { finish: () => this.read(position, bytes) };
+  startRead(position: number): StartedRead {
+    return { finish: (target) => this.read(position, target) };
   }
 
   async readAsync(position: number, bytes: Uint8Array<ArrayBuffer>): Promise<number> {
@@ -69,6 +69,11 @@ export class NodeBlockFile implements BlockFile {
     for (let done = 0; done < bytes.length; ) {
       done += writeSync(this.#descriptor, bytes, done, bytes.length - done, position + done);
     }
+  }
+
+  startWrite(position: number, bytes: Uint8Array<ArrayBuffer>): StartedWrite {
+    this.write(position, bytes);
+    return { finish: () => {} };
   }
 
   async writeAsync(position: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {

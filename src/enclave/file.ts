@@ -66,10 +66,17 @@ export class File extends Open {
 
   /** Starts to read one piece at `position`, of 64 KiB at most, and goes on until it is finished. */
   startRead(buffer: Bytes, position: number): StartedCall {
-    requirePrivate(buffer);
-    return new StartedCall(
-      this.#transfer(CallKind.readFile, buffer, 0, Direction.in, checkPosition(position, 'position')),
-    );
+    return this.#start(CallKind.readFile, buffer, Direction.in, position);
+  }
+
+  /** Starts to write one piece at `position`, of 64 KiB at most, and goes on until it is finished. */
+  startWrite(bytes: Bytes, position: number): StartedCall {
+    return this.#start(CallKind.writeFile, bytes, Direction.out, position);
+  }
+
+  #start(kind: number, view: Bytes, direction: number, position: number): StartedCall {
+    requirePrivate(view);
+    return new StartedCall(this.#transfer(kind, view, 0, direction, checkPosition(position, 'position')));
   }
 
   /** Writes `bytes` and says how many: fewer than all only if the disk fills up meanwhile. */

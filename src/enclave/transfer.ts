@@ -107,9 +107,10 @@ export class StartedCall {
     this.#slot = startCall(transfer, this.#calls, this.#payload, -1);
   }
 
-  /** What {@link callSync} returns; once. */
-  finish(): number {
-    return finishCall(this.#transfer, this.#calls, this.#payload, this.#slot, -1);
+  /** What {@link callSync} returns; once. What comes in goes into `target`, which is as long as the view of the call. */
+  finish(target?: Uint8Array<ArrayBuffer>): number {
+    const transfer = target === undefined ? this.#transfer : { ...this.#transfer, view: target };
+    return finishCall(transfer, this.#calls, this.#payload, this.#slot, -1);
   }
 }
 

@@ -10,6 +10,7 @@ import {
   yieldProcessor,
 } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
+import { copyMemory } from '../linux/memory.ts';
 import type { Executor } from './executor.ts';
 
 /**
@@ -112,7 +113,11 @@ export class InPlacePort implements Port {
 
   copyOut(): void {}
 
-  copyIn(): void {}
+  /** Copies nothing, unless the bytes are wanted elsewhere than in the buffer that the call was made with. */
+  copyIn(payload: number, view: Uint8Array<ArrayBuffer>, offset: number, length: number): void {
+    const target = privateAddress(view) + offset;
+    if (target !== payload) copyMemory(target, payload, length);
+  }
 
   release(): void {}
 }

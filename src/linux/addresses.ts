@@ -1,4 +1,5 @@
 import { addressOf } from './ffi.ts';
+import type { MappedMemory } from './openssl.ts';
 
 /**
  * Where private buffers lie. Asking costs as much as a copy, and programs use the same few buffers again and
@@ -23,4 +24,9 @@ export function privateAddress(view: Uint8Array<ArrayBuffer>): number {
   firstBuffer = buffer;
   firstAddress = address;
   return address + view.byteOffset;
+}
+
+/** The whole memory that `view` lies in. It is not remembered, and so not kept. */
+export function memoryOf(view: Uint8Array<ArrayBuffer>): MappedMemory {
+  return { address: addressOf(new Uint8Array(view.buffer)), buffer: view.buffer };
 }

@@ -2,13 +2,15 @@ import { constants } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import { FileTamperedError, MemoryError, SystemError } from '../../errors.ts';
 import { PROTECTED_BATCH_BLOCKS } from '../../limits.ts';
+import { memoryOf } from '../../linux/addresses.ts';
 import type { BlockFile } from './block-file.ts';
 import { type MountLock, Word } from './books.ts';
 import { Flights } from './flights.ts';
 import { BLOCK_BYTES, Entry, FANOUT, FileRecord, RECORDS_PER_BLOCK, Root } from './format.ts';
 import type { Frames } from './frames.ts';
-import { Incoming } from './incoming.ts';
+import { Incoming, PIECE_BLOCKS } from './incoming.ts';
 import type { Keys } from './keys.ts';
+import { Outgoing } from './outgoing.ts';
 import type { Slots } from './slots.ts';
 import { Tree } from './tree.ts';
 
@@ -25,6 +27,12 @@ interface Arrival {
   readonly entry: Uint8Array<ArrayBuffer>;
 }
 
+/** After so many blocks in order, what follows is read before it is asked for. */
+const AHEAD_USED_MIN: number = PIECE_BLOCKS;
+/** A scan is a read in order for some time, in pieces of 64 KiB or more, of a file that the cache cannot keep. */
+const SCAN_USED_MIN: number = 4 * PIECE_BLOCKS;
+const SCAN_BLOCKS_MIN: number = PIECE_BLOCKS;
+const SCAN_CACHES_MIN = 2;
 const ARRIVALS_MAX = 16;
 /** How long a task waits for writes that other threads have on their way. */
 const OTHERS_MILLISECONDS = 1;
@@ -49,8 +57,12 @@ export class Blocks {
   readonly #views: Uint8Array<ArrayBuffer>[];
   readonly #batch: number[] = [];
   readonly #incoming: Incoming;
+  readonly #outgoing: Outgoing;
   readonly #arrivals = new Map<number, Arrival>();
   readonly #wait = new Wait();
+  /** Slots that the next load starts to read ahead, and how many. */
+  #aheadSlot = 0;
+  #aheadCount = 0;
   /** Whether the store may be waited for in place. */
   #blocking = true;
 
@@ -63,18 +75,23 @@ export class Blocks {
     this.slots = slots;
     this.file = file;
     this.flights = new Flights(frames, slots, file);
-    this.#incoming = new Incoming(frames, file);
+    this.#incoming = new Incoming(frames.words, file);
+    this.#outgoing = new Outgoing(frames, file);
     const { staging } = frames;
     this.#views = Array.from({ length: PROTECTED_BATCH_BLOCKS + 1 }, (_, count) =>
       frames.bytes.subarray(staging, staging + count * BLOCK_BYTES),
     );
   }
 
-  /** The frame of a block, pinned until {@link unpin}. A block that was never written is all zero. */
-  pin(tree: Tree, level: number, index: number): number {
+  /**
+   * The frame of a block, pinned until {@link unpin}. A block that was never written is all zero. So many are `wanted`
+   * from it on, and may come along.
+   */
+  pin(tree: Tree, level: number, index: number, wanted = 1): number {
+    if (level === 0) tree.use(index, 1);
     let frame = this.frames.find(tree, level, index);
     if (frame >= 0) this.frames.touch(frame);
-    else frame = this.#fault(tree, level, index);
+    else frame = this.#fault(tree, level, index, wanted);
     this.frames.pins[frame]! += 1;
     return frame;
   }
@@ -170,23 +187,27 @@ export class Blocks {
 
   /** Seals frames into free slots, next to each other where there is room, and writes each run by one call. */
   writeOut(list: readonly number[]): void {
-    for (let done = 0; done < list.length; ) {
-      const { first, count } = this.sealRun(list, done);
-      this.file.write(first * BLOCK_BYTES, this.#views[count]!);
-      for (let index = 0; index < count; index++) this.frames.clean(list[done + index]!);
-      done += count;
+    try {
+      for (let done = 0; done < list.length; ) {
+        const piece = list.slice(done, done + PIECE_BLOCKS);
+        const { first, count } = this.sealRun(piece, this.#outgoing.room());
+        this.#outgoing.start(first, piece.slice(0, count));
+        done += count;
+      }
+    } finally {
+      this.#outgoing.end();
     }
   }
 
-  /** Seals frames of a list into the staging memory, as many as get slots in a row. They stay dirty. */
-  sealRun(list: readonly number[], start: number): { first: number; count: number } {
+  /** Seals the first frames of a list, as many as get slots in a row, into the staging memory from a block on. They stay dirty. */
+  sealRun(list: readonly number[], staged: number): { first: number; count: number } {
     const first = this.#allocate();
     this.frames.words[Word.storeWrites]! += 1;
     let count = 0;
     for (let slot = first; ; ) {
-      this.#seal(list[start + count]!, slot, count);
+      this.#seal(list[count]!, slot, staged + count);
       count++;
-      if (count === PROTECTED_BATCH_BLOCKS || start + count === list.length) return { first, count };
+      if (count === list.length) return { first, count };
       slot = this.slots.allocate();
       if (slot < 0) return { first, count };
       if (slot !== first + count) {
@@ -218,8 +239,9 @@ export class Blocks {
     const writes: Promise<void>[] = [];
     try {
       for (let done = 0; done < list.length; ) {
-        const { first, count } = this.sealRun(list, done);
-        writes.push(this.flights.start(list.slice(done, done + count), first, this.#views[count]!.slice()));
+        const batch = list.slice(done, done + PROTECTED_BATCH_BLOCKS);
+        const { first, count } = this.sealRun(batch, 0);
+        writes.push(this.flights.start(batch.slice(0, count), first, this.#views[count]!.slice()));
         done += count;
       }
     } finally {
@@ -261,16 +283,74 @@ export class Blocks {
     }
   }
 
-  #fault(tree: Tree, level: number, index: number): number {
+  /**
+   * Reads whole blocks into `target` from `at` on, as many as lie in a row in the store, and says how many: where a
+   * file that is much larger than the cache is read in order and in large pieces, they go past the cache, which they
+   * would only sweep. 0 where that is not so.
+   */
+  scan(tree: Tree, index: number, wanted: number, target: Uint8Array<ArrayBuffer>, at: number): number {
+    if (wanted < SCAN_BLOCKS_MIN || tree.usedBefore(index) < SCAN_USED_MIN) return 0;
+    if (tree.size < SCAN_CACHES_MIN * this.frames.count * BLOCK_BYTES) return 0;
+    const above = this.#pinAbove(tree, 0, index);
+    try {
+      const entryAt = this.entryAt(tree, above, index);
+      const count = this.#countRun(tree, index, entryAt, Math.min(wanted, PROTECTED_BATCH_BLOCKS));
+      if (count < SCAN_BLOCKS_MIN) return 0;
+      this.#locateAhead(tree, index + count);
+      const opened = this.#openRun(tree, index, entryAt, target.subarray(at, at + count * BLOCK_BYTES));
+      tree.use(index, opened);
+      return opened;
+    } finally {
+      if (above >= 0) this.unpin(above);
+    }
+  }
+
+  /**
+   * Brings sealed blocks into memory of the program and opens them there, in place. A block that does not open ends the
+   * run, unless it is the first: who reads on will hear of it.
+   */
+  #openRun(tree: Tree, index: number, entryAt: number, into: Uint8Array<ArrayBuffer>): number {
+    let at = 0;
+    try {
+      this.#load(entryAt, into);
+      const memory = memoryOf(into);
+      for (; at < into.length; at += BLOCK_BYTES) {
+        const block = at / BLOCK_BYTES;
+        this.#incoming.require(block);
+        const nonceAt = entryAt + block * Entry.bytes + Entry.nonce;
+        const tagAt = entryAt + block * Entry.bytes + Entry.tag;
+        const cipher = this.keys.forOpening(tree, nonceAt);
+        if (!cipher.openWithin(memory, into.byteOffset + at, BLOCK_BYTES, nonceAt, tagAt))
+          throw tampered(tree, 0, index + block);
+      }
+    } catch (error) {
+      if (at === 0) throw error;
+    } finally {
+      this.#incoming.end();
+      into.fill(0, at);
+    }
+    return at / BLOCK_BYTES;
+  }
+
+  #fault(tree: Tree, level: number, index: number, wanted: number): number {
     const above = this.#pinAbove(tree, level, index);
     try {
       const entryAt = this.entryAt(tree, above, index);
       if (this.slotAt(entryAt) === 0) return this.#bringZero(tree, level, index, above);
-      const ahead = level === 0 && above >= 0 ? this.#runAhead(tree, index, entryAt) : 1;
-      return this.#bring(tree, level, index, above, ahead);
+      if (level > 0 || above < 0) return this.#bring(tree, level, index, above, 1);
+      return this.#bringRun(tree, index, above, wanted);
     } finally {
       if (above >= 0) this.unpin(above);
     }
+  }
+
+  /** Brings as many blocks as are wanted, or twice as many as were used in order before. */
+  #bringRun(tree: Tree, index: number, above: number, wanted: number): number {
+    const used = tree.usedBefore(index);
+    const most = Math.min(Math.max(wanted, 2 * used), PROTECTED_BATCH_BLOCKS, this.frames.count >> 3);
+    const count = Math.max(1, this.#countRun(tree, index, this.entryAt(tree, above, index), most));
+    if (used >= AHEAD_USED_MIN) this.#locateAhead(tree, index + count);
+    return this.#bring(tree, 0, index, above, count);
   }
 
   #pinAbove(tree: Tree, level: number, index: number): number {
@@ -285,26 +365,35 @@ export class Blocks {
     return frame;
   }
 
-  /** How many blocks to bring at once: more with each fault that follows the one before, as far as they lie in a row. */
-  #runAhead(tree: Tree, index: number, entryAt: number): number {
-    tree.streak = index === tree.nextFault ? tree.streak + 1 : 0;
+  /** How many blocks lie in a row in the store, one after the other in one index block, and in no frame. */
+  #countRun(tree: Tree, index: number, entryAt: number, most: number): number {
     const slot = this.slotAt(entryAt);
-    const most = Math.min(
-      tree.streak < 1 ? 1 : 2 ** (tree.streak + 1),
-      PROTECTED_BATCH_BLOCKS,
-      this.frames.count >> 3,
-      FANOUT - (index % FANOUT),
-    );
-    let count = 1;
+    const end = Math.min(most, FANOUT - (index % FANOUT));
+    if (slot === 0) return 0;
+    let count = 0;
     while (
-      count < most &&
+      count < end &&
       this.slotAt(entryAt + count * Entry.bytes) === slot + count &&
       this.frames.find(tree, 0, index + count) < 0
     ) {
       count++;
     }
-    tree.nextFault = index + count;
     return count;
+  }
+
+  /** Finds out what {@link #load} is to read ahead: the piece of a file from a block on. */
+  #locateAhead(tree: Tree, index: number): void {
+    this.#aheadCount = 0;
+    if (!this.#blocking || index * BLOCK_BYTES >= tree.size) return;
+    try {
+      const above = this.#pinAbove(tree, 0, index);
+      const entryAt = this.entryAt(tree, above, index);
+      this.#aheadSlot = this.slotAt(entryAt);
+      this.#aheadCount = this.#countRun(tree, index, entryAt, PIECE_BLOCKS);
+      if (above >= 0) this.unpin(above);
+    } catch {
+      // Who asks for those blocks will hear of it.
+    }
   }
 
   /** Brings a block into a frame, and blocks after it as long as frames are easily had. */
@@ -312,7 +401,7 @@ export class Blocks {
     const entryAt = this.entryAt(tree, above, index);
     const wanted = this.takeFrame();
     try {
-      this.#load(entryAt, ahead);
+      this.#load(entryAt, this.#views[ahead]!);
       this.#open(tree, level, index, entryAt, 0, wanted);
     } catch (error) {
       this.#incoming.end();
@@ -338,26 +427,26 @@ export class Blocks {
     return wanted;
   }
 
-  /** Has what the host has for an entry and those after it come into the staging memory, where it is private. */
-  #load(entryAt: number, count: number): void {
+  /** Has what the host has for an entry and those after it come into private memory. */
+  #load(entryAt: number, into: Uint8Array<ArrayBuffer>): void {
     const slot = this.slotAt(entryAt);
     const arrival = this.#arrivals.get(slot);
     if (arrival !== undefined) {
       this.#arrivals.delete(slot);
-      if (this.#matches(arrival.entry, entryAt)) {
-        const view = this.#views[count]!;
-        view.set(arrival.bytes.subarray(0, view.length));
-        if (arrival.bytes.length < view.length) view.fill(0, arrival.bytes.length);
+      if (arrival.bytes.length >= into.length && this.#matches(arrival.entry, entryAt)) {
+        into.set(arrival.bytes.subarray(0, into.length));
         return;
       }
     }
     if (!this.#blocking) {
       this.#wait.slot = slot;
-      this.#wait.count = count;
+      this.#wait.count = into.length / BLOCK_BYTES;
       this.#wait.entry.set(this.frames.bytes.subarray(entryAt, entryAt + Entry.bytes));
       throw this.#wait;
     }
-    this.#incoming.start(slot, count);
+    this.#incoming.start(slot, into);
+    if (this.#aheadCount > 0) this.#incoming.readAhead(this.#aheadSlot, this.#aheadCount);
+    this.#aheadCount = 0;
   }
 
   #matches(entry: Uint8Array<ArrayBuffer>, entryAt: number): boolean {

@@ -1,7 +1,8 @@
 import { constants } from 'node:os';
 import { SgxioError, SystemError } from '../../errors.ts';
 import type { File } from '../file.ts';
-import type { BlockFile, StartedRead } from './block-file.ts';
+import type { StartedCall } from '../transfer.ts';
+import type { BlockFile, StartedRead, StartedWrite } from './block-file.ts';
 
 /** The store of a protected mount as a file of the host's, reached by the plain service of files. */
 export class HostStore implements BlockFile {
@@ -20,26 +21,16 @@ export class HostStore implements BlockFile {
   }
 
   startRead(position: number, bytes: Uint8Array<ArrayBuffer>): StartedRead {
-    const started = this.#start(position, bytes);
-    if (started === undefined) return { finish: () => this.read(position, bytes) };
+    const started = ifRoom(() => this.#file.startRead(bytes, position));
+    if (started === undefined) return { finish: (target) => this.read(position, target) };
     return {
-      finish: () => {
-        const count = started.finish();
+      finish: (target) => {
+        const count = started.finish(target);
         // A piece that came short, in the middle of the file or at its end.
-        if (count === 0 || count === bytes.length) return count;
-        return count + this.read(position + count, bytes.subarray(count));
+        if (count === 0 || count === target.length) return count;
+        return count + this.read(position + count, target.subarray(count));
       },
     };
-  }
-
-  /** Undefined when calls in flight take all room: then it is read when it is waited for. */
-  #start(position: number, bytes: Uint8Array<ArrayBuffer>): StartedRead | undefined {
-    try {
-      return this.#file.startRead(bytes, position);
-    } catch (error) {
-      if (error instanceof SgxioError && error.code === 'SGXIO_CHANNEL_FULL') return undefined;
-      throw error;
-    }
   }
 
   readAsync(position: number, bytes: Uint8Array<ArrayBuffer>): Promise<number> {
@@ -52,6 +43,16 @@ export class HostStore implements BlockFile {
       if (count === 0) throw this.#full();
       done += count;
     }
+  }
+
+  startWrite(position: number, bytes: Uint8Array<ArrayBuffer>): StartedWrite {
+    const started = ifRoom(() => this.#file.startWrite(bytes, position));
+    return {
+      finish: () => {
+        const count = started?.finish() ?? 0;
+        this.write(position + count, bytes.subarray(count));
+      },
+    };
   }
 
   async writeAsync(position: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
@@ -81,5 +82,15 @@ export class HostStore implements BlockFile {
   /** A host that writes nothing and says nothing of it. */
   #full(): SystemError {
     return new SystemError('ENOSPC', -constants.errno.ENOSPC, 'write', this.#file.path);
+  }
+}
+
+/** Undefined when calls in flight take all room: then it is done when it is waited for. */
+function ifRoom(start: () => StartedCall): StartedCall | undefined {
+  try {
+    return start();
+  } catch (error) {
+    if (error instanceof SgxioError && error.code === 'SGXIO_CHANNEL_FULL') return undefined;
+    throw error;
   }
 }

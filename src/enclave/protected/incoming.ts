@@ -1,118 +1,115 @@
-import { FILE_TRANSFER_MAX, PROTECTED_BATCH_BLOCKS } from '../../limits.ts';
+import { FILE_TRANSFER_MAX } from '../../limits.ts';
 import type { BlockFile, StartedRead } from './block-file.ts';
 import { Word } from './books.ts';
 import { BLOCK_BYTES } from './format.ts';
-import type { Frames } from './frames.ts';
 
-const PIECE_BLOCKS: number = FILE_TRANSFER_MAX / BLOCK_BYTES;
+type Bytes = Uint8Array<ArrayBuffer>;
 
-/** The first piece of the run that is read next if the program goes on as before. */
+/** Blocks that one call to the store brings. */
+export const PIECE_BLOCKS: number = FILE_TRANSFER_MAX / BLOCK_BYTES;
+
+/** The piece that is read next if the program goes on as before. */
 interface Ahead {
   readonly slot: number;
+  readonly count: number;
   /** {@link Word.storeWrites} when it was asked for: a slot that was written since may hold something else. */
   readonly writes: number;
   readonly read: StartedRead;
 }
 
 /**
- * A run of sealed blocks on its way into the staging memory, piece by piece: the host reads one while the one before is
- * opened. Each thread has such an object for itself; what it reads ahead lies in memory of its own until it is asked for.
+ * A run of sealed blocks on its way into private memory, piece by piece: the host reads one while the one before is
+ * opened. Each thread has such an object for itself; what it reads ahead stays with the host until it is asked for.
  */
 export class Incoming {
-  readonly #frames: Frames;
+  readonly #words: Int32Array<ArrayBuffer>;
   readonly #file: BlockFile;
-  readonly #pieces: Uint8Array<ArrayBuffer>[];
   readonly #reads: StartedRead[] = [];
-  /** Blocks of the run, and those of them that are in the staging memory. */
-  #count = 0;
-  #arrived: number = PROTECTED_BATCH_BLOCKS;
-  readonly #aheadBytes: Uint8Array<ArrayBuffer> = new Uint8Array(FILE_TRANSFER_MAX);
+  readonly #pieces: Bytes[] = [];
+  /** Blocks of the run that have arrived; beyond its end when none is on its way. */
+  #arrived = Number.POSITIVE_INFINITY;
+  /** For a store that reads the moment it is asked to. */
+  readonly #aheadBytes: Bytes = new Uint8Array(FILE_TRANSFER_MAX);
   #ahead: Ahead | undefined;
 
-  constructor(frames: Frames, file: BlockFile) {
-    this.#frames = frames;
+  /** `words` are those of the mount's books. */
+  constructor(words: Int32Array<ArrayBuffer>, file: BlockFile) {
+    this.#words = words;
     this.#file = file;
-    this.#pieces = Array.from({ length: PROTECTED_BATCH_BLOCKS / PIECE_BLOCKS }, (_, piece) => {
-      const at = frames.staging + piece * FILE_TRANSFER_MAX;
-      return frames.bytes.subarray(at, at + FILE_TRANSFER_MAX);
-    });
   }
 
-  /** Starts to read so many slots. */
-  start(slot: number, count: number): void {
-    this.#count = count;
+  /** Starts to read the slots from `slot` on that fill `into`. */
+  start(slot: number, into: Bytes): void {
     this.#arrived = 0;
-    this.#reads.length = 0;
-    const known = this.#takeAhead(slot, count);
-    if (known !== undefined) this.#reads.push(known);
-    else if (count <= PIECE_BLOCKS) return this.#readNow(slot);
-    for (let first = this.#reads.length * PIECE_BLOCKS; first < count; first += PIECE_BLOCKS) {
-      this.#reads.push(this.#file.startRead((slot + first) * BLOCK_BYTES, this.#pieceAt(first)));
+    const known = this.#takeAhead(slot, into.length / BLOCK_BYTES);
+    if (known === undefined && into.length <= FILE_TRANSFER_MAX) return this.#readNow(slot, into);
+    for (let at = 0; at < into.length; at += FILE_TRANSFER_MAX) {
+      const piece = into.subarray(at, at + FILE_TRANSFER_MAX);
+      this.#pieces.push(piece);
+      this.#reads.push(
+        at === 0 && known !== undefined ? known : this.#file.startRead(slot * BLOCK_BYTES + at, piece),
+      );
     }
-    if (count > PROTECTED_BATCH_BLOCKS / 2) this.#readAhead(slot + count);
   }
 
-  /** Waits until the block with that number in the run is in the staging memory. */
+  /** Waits until the block with that number in the run has arrived. */
   require(block: number): void {
     while (this.#arrived <= block) {
-      const first = this.#arrived;
-      const view = this.#pieceAt(first);
+      const piece = this.#pieces.shift()!;
       const read = this.#reads.shift()!;
       this.#arrived += PIECE_BLOCKS;
-      const bytes = read.finish();
-      if (bytes < view.length) view.fill(0, bytes);
+      const bytes = read.finish(piece);
+      if (bytes < piece.length) piece.fill(0, bytes);
     }
   }
 
   /** Nothing more is wanted of the run: what is still on its way has its answer taken, so that it harms no later one. */
   end(): void {
-    for (const read of this.#reads) finishInVain(read);
+    for (const [index, read] of this.#reads.entries()) finishInVain(read, this.#pieces[index]!);
     this.#reads.length = 0;
-    this.#arrived = PROTECTED_BATCH_BLOCKS;
+    this.#pieces.length = 0;
+    this.#arrived = Number.POSITIVE_INFINITY;
   }
 
-  #pieceAt(first: number): Uint8Array<ArrayBuffer> {
-    const whole = this.#pieces[first / PIECE_BLOCKS]!;
-    const blocks = this.#count - first;
-    return blocks < PIECE_BLOCKS ? whole.subarray(0, blocks * BLOCK_BYTES) : whole;
+  /** Starts to read so many slots, a piece at most, that a run may begin with later. */
+  readAhead(slot: number, count: number): void {
+    this.#forgetAhead();
+    const bytes = this.#aheadBytes.subarray(0, count * BLOCK_BYTES);
+    const read = this.#file.startRead(slot * BLOCK_BYTES, bytes);
+    this.#ahead = { slot, count, read, writes: this.#words[Word.storeWrites]! };
   }
 
   /** One piece: there is nothing to be done meanwhile. */
-  #readNow(slot: number): void {
-    const view = this.#pieceAt(0);
-    const bytes = this.#file.read(slot * BLOCK_BYTES, view);
-    if (bytes < view.length) view.fill(0, bytes);
-    this.#arrived = PROTECTED_BATCH_BLOCKS;
+  #readNow(slot: number, into: Bytes): void {
+    const bytes = this.#file.read(slot * BLOCK_BYTES, into);
+    if (bytes < into.length) into.fill(0, bytes);
+    this.#arrived = Number.POSITIVE_INFINITY;
   }
 
-  #readAhead(slot: number): void {
-    if (this.#ahead !== undefined) finishInVain(this.#ahead.read);
-    const read = this.#file.startRead(slot * BLOCK_BYTES, this.#aheadBytes);
-    this.#ahead = { slot, read, writes: this.#frames.words[Word.storeWrites]! };
-  }
-
-  /** What was read ahead, when it is what a run starts with. */
+  /** What was read ahead, when it is the first piece of a run. */
   #takeAhead(slot: number, count: number): StartedRead | undefined {
     const ahead = this.#ahead;
     if (ahead?.slot !== slot) return undefined;
-    this.#ahead = undefined;
-    if (ahead.writes !== this.#frames.words[Word.storeWrites] || count < PIECE_BLOCKS) {
-      finishInVain(ahead.read);
+    const isPiece = ahead.count === Math.min(count, PIECE_BLOCKS);
+    if (!isPiece || ahead.writes !== this.#words[Word.storeWrites]) {
+      this.#forgetAhead();
       return undefined;
     }
-    return {
-      finish: () => {
-        const bytes = ahead.read.finish();
-        this.#pieces[0]!.set(this.#aheadBytes);
-        return bytes;
-      },
-    };
+    this.#ahead = undefined;
+    return ahead.read;
+  }
+
+  #forgetAhead(): void {
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    if (ahead !== undefined)
+      finishInVain(ahead.read, this.#aheadBytes.subarray(0, ahead.count * BLOCK_BYTES));
   }
 }
 
-function finishInVain(read: StartedRead): void {
+function finishInVain(read: StartedRead, bytes: Bytes): void {
   try {
-    read.finish();
+    read.finish(bytes);
   } catch {
     // Who asks for those blocks will hear of it.
   }

@@ -22,12 +22,12 @@ export class Tree implements KeyOwner {
   readonly recordFrame: number;
   /** For errors: a name that this thread found it by. */
   path: string;
-  /** What this thread brought in last, to notice a sequence. */
-  nextFault = -1;
-  streak = 0;
   readonly #blocks: Blocks;
   readonly #trees: Trees;
   readonly #record: number;
+  /** Blocks that this thread used in order, and the one after them. */
+  #used = 0;
+  #next = -1;
 
   constructor(blocks: Blocks, slot: number, path: string, record: number) {
     this.#blocks = blocks;
@@ -37,6 +37,19 @@ export class Tree implements KeyOwner {
     this.recordFrame = this.#trees.recordFrames[slot]!;
     this.path = path;
     this.#record = record;
+  }
+
+  /** Notes that blocks are used, to tell when they are in order. */
+  use(index: number, count: number): void {
+    this.#used = this.usedBefore(index) + count;
+    this.#next = index + count;
+  }
+
+  /** How many blocks were used in order up to a block, that one not counted. */
+  usedBefore(index: number): number {
+    if (index === this.#next) return this.#used;
+    // Again the one that was used last.
+    return index === this.#next - 1 ? this.#used - 1 : 0;
   }
 
   get users(): number {
@@ -183,8 +196,14 @@ export class Tree implements KeyOwner {
     for (let done = 0; done < length; ) {
       const index = Math.floor((position + done) / BLOCK_BYTES);
       const offset = (position + done) % BLOCK_BYTES;
+      const whole = offset === 0 ? Math.floor((length - done) / BLOCK_BYTES) : 0;
+      const past = whole > 0 ? this.#blocks.scan(this, index, whole, target, done) : 0;
+      if (past > 0) {
+        done += past * BLOCK_BYTES;
+        continue;
+      }
       const count = Math.min(BLOCK_BYTES - offset, length - done);
-      const frame = this.#blocks.pin(this, 0, index);
+      const frame = this.#blocks.pin(this, 0, index, Math.max(1, whole));
       const from = frames.at(frame) + offset;
       target.set(frames.bytes.subarray(from, from + count), done);
       this.#blocks.unpin(frame);

@@ -47,6 +47,7 @@ function recording(seen: string[]): (memory: MappedMemory, keyBytes: KeyBytes) =
         inner.seal(nonce, input, length, output, tag);
       },
       open: (nonce, input, length, output, tag) => inner.open(nonce, input, length, output, tag),
+      openWithin: (other, offset, length, nonce, tag) => inner.openWithin(other, offset, length, nonce, tag),
       close: () => inner.close(),
     };
   };

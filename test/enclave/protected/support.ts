@@ -1,4 +1,4 @@
-import type { BlockFile, StartedRead } from '../../../src/enclave/protected/block-file.ts';
+import type { BlockFile, StartedRead, StartedWrite } from '../../../src/enclave/protected/block-file.ts';
 import { cacheBytes, Frames } from '../../../src/enclave/protected/frames.ts';
 import { type MountOptions, ProtectedMount } from '../../../src/enclave/protected/mount.ts';
 import { addressOf } from '../../../src/linux/ffi.ts';
@@ -72,9 +72,9 @@ export class HostFile implements BlockFile {
       failure = error;
     }
     return {
-      finish: () => {
+      finish: (target) => {
         if (failure !== undefined) throw failure;
-        bytes.set(answer.subarray(0, count));
+        target.set(answer.subarray(0, count));
         return count;
       },
     };
@@ -90,6 +90,11 @@ export class HostFile implements BlockFile {
     this.beforeWrite?.(position, bytes);
     this.journal?.push({ position, bytes: bytes.slice() });
     this.put(position, bytes);
+  }
+
+  /** It is written as late as can be. */
+  startWrite(position: number, bytes: Bytes): StartedWrite {
+    return { finish: () => this.write(position, bytes) };
   }
 
   put(position: number, bytes: Bytes): void {
