@@ -1,18 +1,15 @@
-import { constants } from 'node:os';
-import { setTimeout } from 'node:timers/promises';
-import { FileTamperedError, MemoryError, SystemError } from '../../errors.ts';
+import { FileTamperedError, MemoryError } from '../../errors.ts';
 import { PROTECTED_BATCH_BLOCKS } from '../../limits.ts';
 import { memoryOf } from '../../linux/addresses.ts';
 import type { BlockFile } from './block-file.ts';
-import { type MountLock, Word } from './books.ts';
-import { Flights } from './flights.ts';
+import type { MountLock } from './books.ts';
 import { BLOCK_BYTES, Entry, FANOUT, FileRecord, RECORDS_PER_BLOCK, Root } from './format.ts';
 import type { Frames } from './frames.ts';
 import { Incoming, PIECE_BLOCKS } from './incoming.ts';
 import type { Keys } from './keys.ts';
-import { Outgoing } from './outgoing.ts';
 import type { Slots } from './slots.ts';
 import { Tree } from './tree.ts';
+import { WriteBack } from './write-back.ts';
 
 /** Thrown where a change must wait for the store and may not: {@link Blocks.attempt} waits and tries again. */
 class Wait {
@@ -34,8 +31,6 @@ const SCAN_USED_MIN: number = 4 * PIECE_BLOCKS;
 const SCAN_BLOCKS_MIN: number = PIECE_BLOCKS;
 const SCAN_CACHES_MIN = 2;
 const ARRIVALS_MAX = 16;
-/** How long a task waits for writes that other threads have on their way. */
-const OTHERS_MILLISECONDS = 1;
 /** After so many waits an operation waits in place: others kept taking the frames that it waited for. */
 const ATTEMPTS_MAX = 1000;
 
@@ -49,15 +44,13 @@ export class Blocks {
   readonly keys: Keys;
   readonly slots: Slots;
   readonly file: BlockFile;
-  readonly flights: Flights;
+  readonly writeBack: WriteBack;
   readonly #path: string;
   readonly #lock: MountLock;
   /** This thread's objects of files in use, by their entries; those of files that are not any more are of no use. */
   readonly #trees: (Tree | undefined)[] = [];
   readonly #views: Uint8Array<ArrayBuffer>[];
-  readonly #batch: number[] = [];
   readonly #incoming: Incoming;
-  readonly #outgoing: Outgoing;
   readonly #arrivals = new Map<number, Arrival>();
   readonly #wait = new Wait();
   /** Slots that the next load starts to read ahead, and how many. */
@@ -74,9 +67,8 @@ export class Blocks {
     this.keys = keys;
     this.slots = slots;
     this.file = file;
-    this.flights = new Flights(frames, slots, file);
+    this.writeBack = new WriteBack(this);
     this.#incoming = new Incoming(frames.words, file);
-    this.#outgoing = new Outgoing(frames, file);
     const { staging } = frames;
     this.#views = Array.from({ length: PROTECTED_BATCH_BLOCKS + 1 }, (_, count) =>
       frames.bytes.subarray(staging, staging + count * BLOCK_BYTES),
@@ -137,7 +129,7 @@ export class Blocks {
     if (this.frames.isDirty(victim)) {
       try {
         if (!this.#blocking) throw this.#waitForRoom();
-        this.writeOut(this.#batchAround(victim));
+        this.writeBack.writeOut(this.writeBack.batchAround(victim));
       } catch (error) {
         this.frames.spare(victim);
         throw error;
@@ -149,7 +141,7 @@ export class Blocks {
 
   /** Forgets a block without writing it. */
   discard(frame: number): void {
-    this.flights.forget(frame);
+    this.writeBack.flights.forget(frame);
     this.#drop(frame, true);
   }
 
@@ -185,70 +177,6 @@ export class Blocks {
     this.unpin(recordFrame);
   }
 
-  /** Seals frames into free slots, next to each other where there is room, and writes each run by one call. */
-  writeOut(list: readonly number[]): void {
-    try {
-      for (let done = 0; done < list.length; ) {
-        const piece = list.slice(done, done + PIECE_BLOCKS);
-        const { first, count } = this.sealRun(piece, this.#outgoing.room());
-        this.#outgoing.start(first, piece.slice(0, count));
-        done += count;
-      }
-    } finally {
-      this.#outgoing.end();
-    }
-  }
-
-  /** Seals the first frames of a list, as many as get slots in a row, into the staging memory from a block on. They stay dirty. */
-  sealRun(list: readonly number[], staged: number): { first: number; count: number } {
-    const first = this.#allocate();
-    this.frames.words[Word.storeWrites]! += 1;
-    let count = 0;
-    for (let slot = first; ; ) {
-      this.#seal(list[count]!, slot, staged + count);
-      count++;
-      if (count === list.length) return { first, count };
-      slot = this.slots.allocate();
-      if (slot < 0) return { first, count };
-      if (slot !== first + count) {
-        this.slots.putBack(slot);
-        return { first, count };
-      }
-    }
-  }
-
-  stagingView(count: number): Uint8Array<ArrayBuffer> {
-    return this.#views[count]!;
-  }
-
-  /** Writes out a batch of blocks while the thread goes on; they count as clean meanwhile. */
-  flushAsync(): Promise<void> {
-    return this.#lock.run(async () => {
-      if (this.frames.dirtyCount === 0) return;
-      const list = this.#batchAround(this.frames.dirtyFrame(0)).filter(
-        (frame) => this.frames.flights[frame] === 0,
-      );
-      if (list.length > 0) await this.launch(list);
-      else if (!this.flights.ownLanded) await this.flights.settled();
-      else await setTimeout(OTHERS_MILLISECONDS);
-    });
-  }
-
-  /** Seals frames now; the promise settles when the store has them. */
-  async launch(list: readonly number[]): Promise<void> {
-    const writes: Promise<void>[] = [];
-    try {
-      for (let done = 0; done < list.length; ) {
-        const batch = list.slice(done, done + PROTECTED_BATCH_BLOCKS);
-        const { first, count } = this.sealRun(batch, 0);
-        writes.push(this.flights.start(batch.slice(0, count), first, this.#views[count]!.slice()));
-        done += count;
-      }
-    } finally {
-      await Promise.all(writes);
-    }
-  }
-
   /**
    * Runs an operation that may need the store, without keeping the thread waiting: where it would wait, it is given
    * up, waited for, and run again. It changes nothing before all that it needs is in frames, or goes on where it was.
@@ -263,7 +191,7 @@ export class Blocks {
         return operation();
       } catch (error) {
         if (error !== this.#wait) throw error;
-        waiting = this.#wait.count === 0 ? this.flushAsync() : this.#fetch();
+        waiting = this.#wait.count === 0 ? this.writeBack.flushAsync() : this.#fetch();
       } finally {
         this.#blocking = true;
         this.#lock.give();
@@ -498,77 +426,6 @@ export class Blocks {
   #waitForRoom(): Wait {
     this.#wait.count = 0;
     return this.#wait;
-  }
-
-  /**
-   * A dirty frame and others of its rank that may as well be written with it, in the order of their files: its
-   * neighbours first, so that what follows in the file follows in the store, and is read back in one run.
-   */
-  #batchAround(frame: number): readonly number[] {
-    const { frames } = this;
-    const batch = this.#batch;
-    batch.length = 0;
-    batch.push(frame);
-    if (frames.rank(frame) !== 0) return batch;
-    const owner = frames.owners[frame]!;
-    const index = frames.indexes[frame]!;
-    const last = this.#addNeighbours(batch, owner, index, 1);
-    const first = this.#addNeighbours(batch, owner, index, -1);
-    for (
-      let position = 0;
-      position < frames.dirtyCount && batch.length < PROTECTED_BATCH_BLOCKS;
-      position++
-    ) {
-      const other = frames.dirtyFrame(position);
-      const at = frames.indexes[other]!;
-      const added = frames.owners[other] === owner && first <= at && at <= last;
-      if (!added && frames.rank(other) === 0) batch.push(other);
-    }
-    return this.inFileOrder(batch);
-  }
-
-  /** Adds the dirty blocks next to one of a file, and says which is the last of them. */
-  #addNeighbours(batch: number[], owner: number, index: number, step: 1 | -1): number {
-    const { frames } = this;
-    const tree = this.treeOf(owner);
-    let last = index;
-    while (batch.length < PROTECTED_BATCH_BLOCKS) {
-      const frame = last + step < 0 ? -1 : frames.find(tree, 0, last + step);
-      if (frame < 0 || !frames.isDirty(frame)) break;
-      batch.push(frame);
-      last += step;
-    }
-    return last;
-  }
-
-  inFileOrder(list: number[]): number[] {
-    const { owners, indexes, trees } = this.frames;
-    const numberOf = (frame: number) => trees.numbers[owners[frame]!]!;
-    return list.sort((left, right) => numberOf(left) - numberOf(right) || indexes[left]! - indexes[right]!);
-  }
-
-  #allocate(): number {
-    const slot = this.slots.allocate();
-    if (slot >= 0) return slot;
-    throw new SystemError('ENOSPC', -constants.errno.ENOSPC, 'write', 'the store is as large as it may be');
-  }
-
-  #seal(frame: number, slot: number, staged: number): void {
-    const { frames, keys } = this;
-    const tree = this.treeOf(frames.owners[frame]!);
-    const above = frames.parents[frame]!;
-    const entryAt = this.entryAt(tree, above, frames.indexes[frame]!);
-    const { seals } = tree;
-    tree.seals = seals + 1;
-    const nonceAt = entryAt + Entry.nonce;
-    const cipher = keys.forSealing(tree, seals, nonceAt);
-    const output = frames.staging + staged * BLOCK_BYTES;
-    cipher.seal(nonceAt, frames.at(frame), BLOCK_BYTES, output, entryAt + Entry.tag);
-    const before = this.slotAt(entryAt);
-    frames.view.setUint32(entryAt, slot, true);
-    if (before !== 0) this.slots.release(before);
-    if (above >= 0) frames.dirty(above);
-    if (tree.recordFrame >= 0) frames.dirty(tree.recordFrame);
   }
 }
 

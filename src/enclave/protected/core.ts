@@ -66,7 +66,7 @@ export class Core {
     });
     if (this.durability === 'write') await this.volume.commitAsync(true);
     // Write-behind: a cache that is half dirty is written out before it is full.
-    else if (blocks.frames.dirtyCount > blocks.frames.count >> 1) await blocks.flushAsync();
+    else if (blocks.frames.dirtyCount > blocks.frames.count >> 1) await blocks.writeBack.flushAsync();
     return result;
   }
 

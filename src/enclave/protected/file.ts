@@ -177,7 +177,7 @@ export class ProtectedFile {
         const frame = blocks.frames.find(tree, 0, index);
         if (frame >= 0 && blocks.frames.isDirty(frame)) list.push(frame);
       }
-      blocks.writeOut(list);
+      blocks.writeBack.writeOut(list);
     });
   }
 

@@ -235,9 +235,10 @@ export class Volume {
     // What a commit has on its way is not durable yet, and may fail: it is committed once more.
     if (this.#words[Word.changed] === 0 && this.#words[Word.committing] === 0) return;
     this.#requireSound();
-    const quiet = this.blocks.flights.allLanded;
-    this.blocks.flights.distrust();
-    for (let rank = 0; rank < RANKS; rank++) this.blocks.writeOut(this.#dirtyOf(rank));
+    const { writeBack } = this.blocks;
+    const quiet = writeBack.flights.allLanded;
+    writeBack.flights.distrust();
+    for (let rank = 0; rank < RANKS; rank++) writeBack.writeOut(this.#dirtyOf(rank));
     const released = this.#slots.freeze(quiet);
     if (durable) this.#soundly(() => this.#file.sync());
     const { slot, position, record, mark } = this.#sealRoot();
@@ -287,13 +288,14 @@ export class Volume {
   #beginCommit(durable: boolean): Promise<void> | Begun | undefined {
     this.#requireSound();
     const words = this.#words;
-    const { frames, flights } = this.blocks;
+    const { frames, writeBack } = this.blocks;
+    const { flights } = writeBack;
     if (words[Word.committing] !== 0) {
       this.commit(durable);
       return undefined;
     }
     if (frames.dirtyCount > PROTECTED_BATCH_BLOCKS && this.#dirtyOf(0).length > PROTECTED_BATCH_BLOCKS) {
-      return this.blocks.flushAsync();
+      return writeBack.flushAsync();
     }
     if (!flights.ownLanded) return flights.settled();
     if (!flights.allLanded) {
@@ -302,7 +304,7 @@ export class Volume {
     }
     if (words[Word.changed] === 0) return undefined;
     const launched: Promise<void>[] = [];
-    for (let rank = 0; rank < RANKS; rank++) launched.push(this.blocks.launch(this.#dirtyOf(rank)));
+    for (let rank = 0; rank < RANKS; rank++) launched.push(writeBack.launch(this.#dirtyOf(rank)));
     const released = this.#slots.freeze(true);
     const root = this.#sealRoot();
     words[Word.changed] = 0;
@@ -362,7 +364,7 @@ export class Volume {
       const frame = frames.dirtyFrame(position);
       if (frames.rank(frame) === rank) list.push(frame);
     }
-    return this.blocks.inFileOrder(list);
+    return this.blocks.writeBack.inFileOrder(list);
   }
 
   #requireSound(): void {
