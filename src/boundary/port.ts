@@ -42,6 +42,9 @@ export interface Port {
   /** Lets other threads run for a moment. */
   yield(): void;
 
+  /** Whether calls are served on the thread that makes them, so that none goes on while the thread does. */
+  readonly inPlace: boolean;
+
   /** Finds room that the server of a call can reach for `length` bytes of `view` from `offset`; -1 when there is none. */
   reserve(view: Uint8Array<ArrayBuffer>, offset: number, length: number): number;
   /** Makes bytes of `view` visible to the server. */

@@ -5,18 +5,21 @@ import {
   fsyncSync,
   ftruncateSync,
   openSync,
-  read,
   readSync,
   write,
   writeSync,
 } from 'node:fs';
 import { constants } from 'node:os';
 import { promisify } from 'node:util';
-import type { BlockFile, StartedRead, StartedWrite } from '../enclave/protected/block-file.ts';
+import {
+  type BlockFile,
+  LateRead,
+  type StartedRead,
+  type StartedWrite,
+} from '../enclave/protected/block-file.ts';
 import { systemError } from '../linux/ffi.ts';
 import { LOCK_EX, LOCK_SH, lockFile } from '../linux/files.ts';
 
-const readFile = promisify(read);
 const writeFile = promisify(write);
 const syncFile = promisify(fsync);
 
@@ -48,21 +51,7 @@ export class NodeBlockFile implements BlockFile {
   }
 
   startRead(position: number): StartedRead {
-    return { finish: (target) => this.read(position, target) };
-  }
-
-  async readAsync(position: number, bytes: Uint8Array<ArrayBuffer>): Promise<number> {
-    for (let done = 0; ; ) {
-      const { bytesRead } = await readFile(
-        this.#descriptor,
-        bytes,
-        done,
-        bytes.length - done,
-        position + done,
-      );
-      done += bytesRead;
-      if (bytesRead === 0 || done === bytes.length) return done;
-    }
+    return new LateRead(this, position);
   }
 
   write(position: number, bytes: Uint8Array<ArrayBuffer>): void {

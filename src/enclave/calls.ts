@@ -234,6 +234,13 @@ export class Calls implements CompletionSink {
     this.#free[this.#freeCount++] = slot;
   }
 
+  /** Has a waiter told of a call in flight that was started without one. */
+  tell(slot: number, waiter: Waiter): void {
+    this.#waiters[slot] = waiter;
+    this.waiting++;
+    this.onWaiter();
+  }
+
   /** Whether the answer of a call that was started without a waiter is there. */
   isDone(slot: number): boolean {
     return this.#state[slot] === DONE;

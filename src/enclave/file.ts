@@ -64,19 +64,22 @@ export class File extends Open {
     return this.#repeatAsync(CallKind.readFile, buffer, Direction.in, options);
   }
 
-  /** Starts to read one piece at `position`, of 64 KiB at most, and goes on until it is finished. */
-  startRead(buffer: Bytes, position: number): StartedCall {
-    return this.#start(CallKind.readFile, buffer, Direction.in, position);
+  /** Starts to read a piece of so many bytes, 64 KiB at most; undefined where it cannot go on by itself. */
+  startRead(length: number, position: number): StartedCall | undefined {
+    return StartedCall.start(this.#piece(CallKind.readFile, length, Direction.in, position));
   }
 
-  /** Starts to write one piece at `position`, of 64 KiB at most, and goes on until it is finished. */
-  startWrite(bytes: Bytes, position: number): StartedCall {
-    return this.#start(CallKind.writeFile, bytes, Direction.out, position);
+  /** Starts to write a piece, of 64 KiB at most; undefined where it cannot go on by itself. */
+  startWrite(bytes: Bytes, position: number): StartedCall | undefined {
+    requirePrivate(bytes);
+    const piece = this.#piece(CallKind.writeFile, bytes.length, Direction.out, position);
+    return StartedCall.start({ ...piece, view: bytes });
   }
 
-  #start(kind: number, view: Bytes, direction: number, position: number): StartedCall {
-    requirePrivate(view);
-    return new StartedCall(this.#transfer(kind, view, 0, direction, checkPosition(position, 'position')));
+  #piece(kind: number, length: number, direction: number, position: number): Transfer {
+    const at = checkPosition(position, 'position');
+    const { handle, path } = this;
+    return { kind, handle, length, direction, a0: lowWord(at), a1: highWord(at), path };
   }
 
   /** Writes `bytes` and says how many: fewer than all only if the disk fills up meanwhile. */

@@ -36,6 +36,7 @@ export class RingPort implements Port {
   readonly #counters: Counters;
 
   readonly bell: number;
+  readonly inPlace = false;
 
   /** `hostBell` wakes the worker of this channel; `bell` wakes this thread's event loop. */
   constructor(

@@ -93,24 +93,75 @@ export function callSync(transfer: Transfer, options?: CallOptions): number {
   return finishCall(transfer, calls, payload, startCall(transfer, calls, payload, timeout), timeout);
 }
 
-/** A call that was started and goes on until it is waited for. */
-export class StartedCall {
-  readonly #calls: Calls = runtime().calls;
+/** A call that was started and goes on until it is finished or dropped, one of the two. */
+export class StartedCall implements Waiter {
+  readonly #calls: Calls;
   readonly #transfer: Transfer;
   readonly #payload: number;
   readonly #slot: number;
+  /** From the time on that somebody waits for it without keeping the thread waiting. */
+  #arrival: Promise<void> | undefined;
+  #arrive: () => void = () => {};
+  #result: number | undefined;
 
-  constructor(transfer: Transfer) {
+  private constructor(transfer: Transfer, calls: Calls) {
     const { view = NOTHING, offset = 0, length = 0, direction = Direction.none } = transfer;
     this.#transfer = transfer;
-    this.#payload = lend(this.#calls, view, offset, length, direction);
-    this.#slot = startCall(transfer, this.#calls, this.#payload, -1);
+    this.#calls = calls;
+    this.#payload = lend(calls, view, offset, length, direction);
+    this.#slot = startCall(transfer, calls, this.#payload, -1);
   }
 
-  /** What {@link callSync} returns; once. What comes in goes into `target`, which is as long as the view of the call. */
+  /** Undefined where nothing goes on while the thread does, and where calls in flight take all room. */
+  static start(transfer: Transfer): StartedCall | undefined {
+    const { calls } = runtime();
+    if (calls.port.inPlace) return undefined;
+    try {
+      return new StartedCall(transfer, calls);
+    } catch (error) {
+      if (error instanceof SgxioError && error.code === 'SGXIO_CHANNEL_FULL') return undefined;
+      throw error;
+    }
+  }
+
+  /** Whether {@link finish} does not wait. */
+  get isDone(): boolean {
+    if (!this.#isAnswered()) this.#calls.port.poll();
+    return this.#isAnswered();
+  }
+
+  #isAnswered(): boolean {
+    return this.#result !== undefined || this.#calls.isDone(this.#slot);
+  }
+
+  /** When it is done, or dropped. */
+  arrived(): Promise<void> {
+    if (this.isDone) return Promise.resolve();
+    this.#arrival ??= new Promise((resolve) => {
+      this.#arrive = resolve;
+      this.#calls.tell(this.#slot, this);
+    });
+    return this.#arrival;
+  }
+
+  settle(result: number): void {
+    this.#result = result;
+    this.#arrive();
+  }
+
+  /** What {@link callSync} returns. What comes in goes into `target`, which has the length of the call. */
   finish(target?: Uint8Array<ArrayBuffer>): number {
     const transfer = target === undefined ? this.#transfer : { ...this.#transfer, view: target };
-    return finishCall(transfer, this.#calls, this.#payload, this.#slot, -1);
+    if (this.#arrival === undefined) return finishCall(transfer, this.#calls, this.#payload, this.#slot, -1);
+    this.#calls.waitUntil(() => this.#result !== undefined, Number.POSITIVE_INFINITY);
+    return takeAnswer(transfer, this.#calls, this.#payload, this.#result!);
+  }
+
+  /** Its answer is not wanted any more. */
+  drop(): void {
+    if (this.#result === undefined) this.#calls.abandon(this.#slot);
+    else if ((this.#transfer.length ?? 0) > 0) this.#calls.port.release(this.#payload);
+    this.#arrive();
   }
 }
 
@@ -126,8 +177,11 @@ function finishCall(
   slot: number,
   timeout: number,
 ): number {
+  return takeAnswer(transfer, calls, payload, calls.finish(slot, timeout));
+}
+
+function takeAnswer(transfer: Transfer, calls: Calls, payload: number, result: number): number {
   const { kind, view = NOTHING, offset = 0, length = 0, direction = Direction.none, unit = 1 } = transfer;
-  const result = calls.finish(slot, timeout);
   if (length > 0) {
     if (result > 0 && (direction & Direction.in) !== 0) {
       calls.port.copyIn(payload, view, offset, Math.min(result * unit, length));

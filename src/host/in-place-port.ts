@@ -10,7 +10,6 @@ import {
   yieldProcessor,
 } from '../linux/events.ts';
 import { check } from '../linux/ffi.ts';
-import { copyMemory } from '../linux/memory.ts';
 import type { Executor } from './executor.ts';
 
 /**
@@ -26,6 +25,7 @@ export class InPlacePort implements Port {
   readonly #alarm: number;
   #timer: NodeJS.Timeout | undefined;
   readonly bell: number;
+  readonly inPlace = true;
   /** Calls use the program's own buffers. */
   readonly blocksInUse = 0;
 
@@ -113,11 +113,7 @@ export class InPlacePort implements Port {
 
   copyOut(): void {}
 
-  /** Copies nothing, unless the bytes are wanted elsewhere than in the buffer that the call was made with. */
-  copyIn(payload: number, view: Uint8Array<ArrayBuffer>, offset: number, length: number): void {
-    const target = privateAddress(view) + offset;
-    if (target !== payload) copyMemory(target, payload, length);
-  }
+  copyIn(): void {}
 
   release(): void {}
 }

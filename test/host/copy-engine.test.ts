@@ -207,9 +207,14 @@ function nextEntry(
   return { word: (entries + position * bytes) >> 2, sequence: position + 1 };
 }
 
-/** The engine sleeps when it has done all that it was asked. */
+/** Waits until the engine sleeps having done all that it was asked: it may still lie in the sleep before. */
 async function engineSleeps(words: Words): Promise<void> {
-  await until(() => Atomics.load(words, engine.launchesParked >> 2) !== 0);
+  const asked = nextEntry(words, launchRing(words, engine), SUBMISSION_BYTES).sequence - 1;
+  await until(
+    () =>
+      Atomics.load(words, engine.launchesTaken >> 2) === asked &&
+      Atomics.load(words, engine.launchesParked >> 2) !== 0,
+  );
 }
 
 /** How the enclave answered a launch of the engine's, whoever made it. */

@@ -49,6 +49,7 @@ function sharedBoundary(): SharedMapping {
  */
 export class InProcessHost implements HostSide, Port {
   readonly blocksInUse = 0;
+  readonly inPlace = false;
   readonly words: Int32Array<SharedArrayBuffer>;
   readonly bytes: Uint8Array<SharedArrayBuffer>;
   readonly layout: ChannelLayout = channelLayout(0);

@@ -1,7 +1,12 @@
-/** A read that goes on until it is waited for. */
+/** A read that goes on until it is finished or dropped, one of the two. */
 export interface StartedRead {
-  /** Waits for it and says how many bytes came into `target`, which is as long as what was asked for; once. */
+  /** Whether `finish` does not wait. */
+  readonly isDone: boolean;
+  /** When it is done, or dropped. */
+  arrived(): Promise<void>;
+  /** Waits for it and says how many bytes came into `target`, which is as long as what was asked for. */
   finish(target: Uint8Array<ArrayBuffer>): number;
+  drop(): void;
 }
 
 /** A write that goes on until it is waited for. */
@@ -16,9 +21,8 @@ export interface BlockFile {
   size(): number;
   /** Reads into `bytes` and says how many; fewer than all only at the end of the file. */
   read(position: number, bytes: Uint8Array<ArrayBuffer>): number;
-  /** As `read`, and the thread goes on until it finishes it; until then `bytes` is the store's to use. */
-  startRead(position: number, bytes: Uint8Array<ArrayBuffer>): StartedRead;
-  readAsync(position: number, bytes: Uint8Array<ArrayBuffer>): Promise<number>;
+  /** As `read`, of a piece of so many bytes, and the thread goes on meanwhile. */
+  startRead(position: number, length: number): StartedRead;
   /** Writes all of `bytes` or throws. */
   write(position: number, bytes: Uint8Array<ArrayBuffer>): void;
   /** As `write`, of a piece, and the thread goes on until it finishes it; until then `bytes` stays as it is. */
@@ -30,4 +34,24 @@ export interface BlockFile {
   /** Cuts the file to so many bytes. */
   truncate(bytes: number): void;
   close(): void;
+}
+
+/** A read of a store that can do nothing by itself: it is made when it is finished. */
+export class LateRead implements StartedRead {
+  readonly #file: BlockFile;
+  readonly #position: number;
+  readonly isDone = true;
+
+  constructor(file: BlockFile, position: number) {
+    this.#file = file;
+    this.#position = position;
+  }
+
+  async arrived(): Promise<void> {}
+
+  finish(target: Uint8Array<ArrayBuffer>): number {
+    return this.#file.read(this.#position, target);
+  }
+
+  drop(): void {}
 }

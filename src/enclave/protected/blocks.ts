@@ -1,7 +1,7 @@
 import { FileTamperedError, MemoryError } from '../../errors.ts';
 import { PROTECTED_BATCH_BLOCKS } from '../../limits.ts';
 import { memoryOf } from '../../linux/addresses.ts';
-import type { BlockFile } from './block-file.ts';
+import type { BlockFile, StartedRead } from './block-file.ts';
 import type { MountLock } from './books.ts';
 import { BLOCK_BYTES, Entry, FANOUT, FileRecord, RECORDS_PER_BLOCK, Root } from './format.ts';
 import type { Frames } from './frames.ts';
@@ -13,15 +13,8 @@ import { WriteBack } from './write-back.ts';
 
 /** Thrown where a change must wait for the store and may not: {@link Blocks.attempt} waits and tries again. */
 class Wait {
-  /** Slots to be read, or 0 of them when frames are to be written out first. */
-  slot = 0;
-  count = 0;
-  readonly entry: Uint8Array<ArrayBuffer> = new Uint8Array(Entry.bytes);
-}
-
-interface Arrival {
-  readonly bytes: Uint8Array<ArrayBuffer>;
-  readonly entry: Uint8Array<ArrayBuffer>;
+  /** What is waited for; undefined when frames are to be written out. */
+  read: StartedRead | undefined;
 }
 
 /** After so many blocks in order, what follows is read before it is asked for. */
@@ -30,7 +23,6 @@ const AHEAD_USED_MIN: number = PIECE_BLOCKS;
 const SCAN_USED_MIN: number = 4 * PIECE_BLOCKS;
 const SCAN_BLOCKS_MIN: number = PIECE_BLOCKS;
 const SCAN_CACHES_MIN = 2;
-const ARRIVALS_MAX = 16;
 /** After so many waits an operation waits in place: others kept taking the frames that it waited for. */
 const ATTEMPTS_MAX = 1000;
 
@@ -51,7 +43,6 @@ export class Blocks {
   readonly #trees: (Tree | undefined)[] = [];
   readonly #views: Uint8Array<ArrayBuffer>[];
   readonly #incoming: Incoming;
-  readonly #arrivals = new Map<number, Arrival>();
   readonly #wait = new Wait();
   /** Slots that the next load starts to read ahead, and how many. */
   #aheadSlot = 0;
@@ -68,7 +59,7 @@ export class Blocks {
     this.slots = slots;
     this.file = file;
     this.writeBack = new WriteBack(this);
-    this.#incoming = new Incoming(frames.words, file);
+    this.#incoming = new Incoming(file);
     const { staging } = frames;
     this.#views = Array.from({ length: PROTECTED_BATCH_BLOCKS + 1 }, (_, count) =>
       frames.bytes.subarray(staging, staging + count * BLOCK_BYTES),
@@ -191,13 +182,17 @@ export class Blocks {
         return operation();
       } catch (error) {
         if (error !== this.#wait) throw error;
-        waiting = this.#wait.count === 0 ? this.writeBack.flushAsync() : this.#fetch();
+        waiting = this.#wait.read?.arrived() ?? this.writeBack.flushAsync();
       } finally {
         this.#blocking = true;
         this.#lock.give();
       }
       await waiting;
     }
+  }
+
+  close(): void {
+    this.#incoming.close();
   }
 
   /** Runs part of an operation that is not to be given up half-way: it waits for the store in place. */
@@ -222,10 +217,11 @@ export class Blocks {
     const above = this.#pinAbove(tree, 0, index);
     try {
       const entryAt = this.entryAt(tree, above, index);
-      const count = this.#countRun(tree, index, entryAt, Math.min(wanted, PROTECTED_BATCH_BLOCKS));
+      const count = this.#countRun(tree, index, entryAt, Math.min(wanted, this.#runMax));
       if (count < SCAN_BLOCKS_MIN) return 0;
       this.#locateAhead(tree, index + count);
-      const opened = this.#openRun(tree, index, entryAt, target.subarray(at, at + count * BLOCK_BYTES));
+      const into = target.subarray(at, at + count * BLOCK_BYTES);
+      const opened = this.#openRun(tree, index, entryAt, into) || this.#openAgain(tree, index, entryAt, into);
       tree.use(index, opened);
       return opened;
     } finally {
@@ -234,8 +230,8 @@ export class Blocks {
   }
 
   /**
-   * Brings sealed blocks into memory of the program and opens them there, in place. A block that does not open ends the
-   * run, unless it is the first: who reads on will hear of it.
+   * Brings sealed blocks into memory of the program, opens them there, in place, and says how many. A block that does
+   * not open ends the run; the first one is an error, unless it was read early: then it may do so the next time.
    */
   #openRun(tree: Tree, index: number, entryAt: number, into: Uint8Array<ArrayBuffer>): number {
     let at = 0;
@@ -252,12 +248,21 @@ export class Blocks {
           throw tampered(tree, 0, index + block);
       }
     } catch (error) {
-      if (at === 0) throw error;
+      if (at === 0 && !this.#isOld(error)) throw error;
     } finally {
       this.#incoming.end();
       into.fill(0, at);
     }
     return at / BLOCK_BYTES;
+  }
+
+  #openAgain(tree: Tree, index: number, entryAt: number, into: Uint8Array<ArrayBuffer>): number {
+    return this.inPlace(() => this.#openRun(tree, index, entryAt, into));
+  }
+
+  /** Whether a block did not open that was read early: what lies in its slot now is to be tried. */
+  #isOld(error: unknown): boolean {
+    return error instanceof FileTamperedError && this.#incoming.isEarly;
   }
 
   #fault(tree: Tree, level: number, index: number, wanted: number): number {
@@ -275,7 +280,7 @@ export class Blocks {
   /** Brings as many blocks as are wanted, or twice as many as were used in order before. */
   #bringRun(tree: Tree, index: number, above: number, wanted: number): number {
     const used = tree.usedBefore(index);
-    const most = Math.min(Math.max(wanted, 2 * used), PROTECTED_BATCH_BLOCKS, this.frames.count >> 3);
+    const most = Math.min(Math.max(wanted, 2 * used), this.#runMax, this.frames.count >> 3);
     const count = Math.max(1, this.#countRun(tree, index, this.entryAt(tree, above, index), most));
     if (used >= AHEAD_USED_MIN) this.#locateAhead(tree, index + count);
     return this.#bring(tree, 0, index, above, count);
@@ -291,6 +296,11 @@ export class Blocks {
     this.frames.bytes.fill(0, at, at + BLOCK_BYTES);
     this.frames.install(frame, tree, level, index, above);
     return frame;
+  }
+
+  /** Who does not wait in place brings one piece at a time. */
+  get #runMax(): number {
+    return this.#blocking ? PROTECTED_BATCH_BLOCKS : PIECE_BLOCKS;
   }
 
   /** How many blocks lie in a row in the store, one after the other in one index block, and in no frame. */
@@ -312,7 +322,7 @@ export class Blocks {
   /** Finds out what {@link #load} is to read ahead: the piece of a file from a block on. */
   #locateAhead(tree: Tree, index: number): void {
     this.#aheadCount = 0;
-    if (!this.#blocking || index * BLOCK_BYTES >= tree.size) return;
+    if (index * BLOCK_BYTES >= tree.size) return;
     try {
       const above = this.#pinAbove(tree, 0, index);
       const entryAt = this.entryAt(tree, above, index);
@@ -334,7 +344,8 @@ export class Blocks {
     } catch (error) {
       this.#incoming.end();
       this.frames.giveBack(wanted);
-      throw error;
+      if (!this.#isOld(error)) throw error;
+      return this.#bringAgain(tree, level, index, above);
     }
     this.frames.install(wanted, tree, level, index, above);
     this.frames.pins[wanted]! += 1;
@@ -355,40 +366,23 @@ export class Blocks {
     return wanted;
   }
 
+  #bringAgain(tree: Tree, level: number, index: number, above: number): number {
+    return this.inPlace(() => this.#bring(tree, level, index, above, 1));
+  }
+
   /** Has what the host has for an entry and those after it come into private memory. */
   #load(entryAt: number, into: Uint8Array<ArrayBuffer>): void {
     const slot = this.slotAt(entryAt);
-    const arrival = this.#arrivals.get(slot);
-    if (arrival !== undefined) {
-      this.#arrivals.delete(slot);
-      if (arrival.bytes.length >= into.length && this.#matches(arrival.entry, entryAt)) {
-        into.set(arrival.bytes.subarray(0, into.length));
-        return;
-      }
-    }
-    if (!this.#blocking) {
-      this.#wait.slot = slot;
-      this.#wait.count = into.length / BLOCK_BYTES;
-      this.#wait.entry.set(this.frames.bytes.subarray(entryAt, entryAt + Entry.bytes));
+    const early = this.#blocking ? undefined : this.#incoming.readEarly(slot, into.length / BLOCK_BYTES);
+    if (early === undefined) this.#incoming.start(slot, into);
+    if (this.#aheadCount > 0) this.#incoming.readEarly(this.#aheadSlot, this.#aheadCount);
+    this.#aheadCount = 0;
+    if (early === undefined) return;
+    if (!early.isDone) {
+      this.#wait.read = early;
       throw this.#wait;
     }
     this.#incoming.start(slot, into);
-    if (this.#aheadCount > 0) this.#incoming.readAhead(this.#aheadSlot, this.#aheadCount);
-    this.#aheadCount = 0;
-  }
-
-  #matches(entry: Uint8Array<ArrayBuffer>, entryAt: number): boolean {
-    return entry.every((byte, index) => byte === this.frames.bytes[entryAt + index]);
-  }
-
-  async #fetch(): Promise<void> {
-    const { slot, count } = this.#wait;
-    const entry = this.#wait.entry.slice();
-    const bytes = new Uint8Array(count * BLOCK_BYTES);
-    await this.file.readAsync(slot * BLOCK_BYTES, bytes);
-    // Of operations that were given up.
-    if (this.#arrivals.size >= ARRIVALS_MAX) this.#arrivals.clear();
-    this.#arrivals.set(slot, { bytes, entry });
   }
 
   #open(tree: Tree, level: number, index: number, entryAt: number, staged: number, frame: number): void {
@@ -424,7 +418,7 @@ export class Blocks {
   }
 
   #waitForRoom(): Wait {
-    this.#wait.count = 0;
+    this.#wait.read = undefined;
     return this.#wait;
   }
 }

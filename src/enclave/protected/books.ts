@@ -26,8 +26,6 @@ export const Word = {
   /** Of the frames: how many differ from the store, and the first free one. */
   dirtyFrames: 27,
   firstFreeFrame: 28,
-  /** How often slots were written, or a write of them arrived: what was read before may be old. */
-  storeWrites: 30,
   /** The first free entry of the tables of files in use. */
   firstFreeTree: 29,
 } as const;

@@ -75,7 +75,6 @@ export class Flights {
 
   #land(flight: number, frames: readonly number[], failed: boolean): void {
     this.#frames.words[Word.flights]! -= 1;
-    this.#frames.words[Word.storeWrites]! += 1;
     for (const frame of frames) {
       if (this.#frames.flights[frame] !== flight) continue;
       if (failed) this.#frames.dirty(frame);

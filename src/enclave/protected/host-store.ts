@@ -1,8 +1,8 @@
 import { constants } from 'node:os';
-import { SgxioError, SystemError } from '../../errors.ts';
+import { SystemError } from '../../errors.ts';
 import type { File } from '../file.ts';
 import type { StartedCall } from '../transfer.ts';
-import type { BlockFile, StartedRead, StartedWrite } from './block-file.ts';
+import { type BlockFile, LateRead, type StartedRead, type StartedWrite } from './block-file.ts';
 
 /** The store of a protected mount as a file of the host's, reached by the plain service of files. */
 export class HostStore implements BlockFile {
@@ -20,21 +20,9 @@ export class HostStore implements BlockFile {
     return this.#file.read(bytes, { position });
   }
 
-  startRead(position: number, bytes: Uint8Array<ArrayBuffer>): StartedRead {
-    const started = ifRoom(() => this.#file.startRead(bytes, position));
-    if (started === undefined) return { finish: (target) => this.read(position, target) };
-    return {
-      finish: (target) => {
-        const count = started.finish(target);
-        // A piece that came short, in the middle of the file or at its end.
-        if (count === 0 || count === target.length) return count;
-        return count + this.read(position + count, target.subarray(count));
-      },
-    };
-  }
-
-  readAsync(position: number, bytes: Uint8Array<ArrayBuffer>): Promise<number> {
-    return this.#file.readAsync(bytes, { position });
+  startRead(position: number, length: number): StartedRead {
+    const call = this.#file.startRead(length, position);
+    return call === undefined ? new LateRead(this, position) : new PieceRead(this, position, call);
   }
 
   write(position: number, bytes: Uint8Array<ArrayBuffer>): void {
@@ -46,7 +34,7 @@ export class HostStore implements BlockFile {
   }
 
   startWrite(position: number, bytes: Uint8Array<ArrayBuffer>): StartedWrite {
-    const started = ifRoom(() => this.#file.startWrite(bytes, position));
+    const started = this.#file.startWrite(bytes, position);
     return {
       finish: () => {
         const count = started?.finish() ?? 0;
@@ -85,12 +73,33 @@ export class HostStore implements BlockFile {
   }
 }
 
-/** Undefined when calls in flight take all room: then it is done when it is waited for. */
-function ifRoom(start: () => StartedCall): StartedCall | undefined {
-  try {
-    return start();
-  } catch (error) {
-    if (error instanceof SgxioError && error.code === 'SGXIO_CHANNEL_FULL') return undefined;
-    throw error;
+class PieceRead implements StartedRead {
+  readonly #store: HostStore;
+  readonly #position: number;
+  readonly #call: StartedCall;
+
+  constructor(store: HostStore, position: number, call: StartedCall) {
+    this.#store = store;
+    this.#position = position;
+    this.#call = call;
+  }
+
+  get isDone(): boolean {
+    return this.#call.isDone;
+  }
+
+  arrived(): Promise<void> {
+    return this.#call.arrived();
+  }
+
+  finish(target: Uint8Array<ArrayBuffer>): number {
+    const count = this.#call.finish(target);
+    // It came short, in the middle of the file or at its end.
+    if (count === 0 || count === target.length) return count;
+    return count + this.#store.read(this.#position + count, target.subarray(count));
+  }
+
+  drop(): void {
+    this.#call.drop();
   }
 }

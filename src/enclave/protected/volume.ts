@@ -267,6 +267,7 @@ export class Volume {
   }
 
   close(): void {
+    this.blocks.close();
     this.#records.keys.close();
     this.blocks.frames.wipe();
   }

@@ -3,7 +3,6 @@ import { setTimeout } from 'node:timers/promises';
 import { SystemError } from '../../errors.ts';
 import { PROTECTED_BATCH_BLOCKS } from '../../limits.ts';
 import type { Blocks } from './blocks.ts';
-import { Word } from './books.ts';
 import { Flights } from './flights.ts';
 import { BLOCK_BYTES, Entry } from './format.ts';
 import type { Frames } from './frames.ts';
@@ -46,7 +45,6 @@ export class WriteBack {
   /** Seals the first frames of a list, as many as get slots in a row, into the staging memory from a block on. They stay dirty. */
   #sealRun(list: readonly number[], staged: number): { first: number; count: number } {
     const first = this.#allocate();
-    this.#frames.words[Word.storeWrites]! += 1;
     let count = 0;
     for (let slot = first; ; ) {
       this.#seal(list[count]!, slot, staged + count);

@@ -61,9 +61,9 @@ export class HostFile implements BlockFile {
   }
 
   /** Its answer is of the moment at which it was asked: as old as can be. */
-  startRead(position: number, bytes: Bytes): StartedRead {
-    this.beforeStartedRead?.(position, bytes.length);
-    const answer = new Uint8Array(bytes.length);
+  startRead(position: number, length: number): StartedRead {
+    this.beforeStartedRead?.(position, length);
+    const answer = new Uint8Array(length);
     let failure: unknown;
     let count = 0;
     try {
@@ -71,18 +71,20 @@ export class HostFile implements BlockFile {
     } catch (error) {
       failure = error;
     }
-    return {
-      finish: (target) => {
+    const started = {
+      isDone: false,
+      arrived: async () => {
+        await pause();
+        started.isDone = true;
+      },
+      finish: (target: Bytes) => {
         if (failure !== undefined) throw failure;
         target.set(answer.subarray(0, count));
         return count;
       },
+      drop: () => {},
     };
-  }
-
-  async readAsync(position: number, bytes: Bytes): Promise<number> {
-    await pause();
-    return this.read(position, bytes);
+    return started;
   }
 
   write(position: number, bytes: Bytes): void {
