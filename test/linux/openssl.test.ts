@@ -63,6 +63,22 @@ for (const keyBytes of [16, 32] as KeyBytes[]) {
         assert.deepEqual(bytes.slice(SEALED, SEALED + 4096), plain);
       });
 
+      it('opens in place what lies in other memory, and refuses a change of it', () => {
+        const other = privateBytes();
+        const at = other.bytes.byteOffset + 512;
+        cipher.seal(NONCE, PLAIN, 4096, SEALED, TAG);
+        other.bytes.set(bytes.subarray(SEALED, SEALED + 4096), 512);
+        const around = Buffer.concat([other.bytes.subarray(0, 512), other.bytes.subarray(4608)]);
+        other.bytes[600]! ^= 1;
+        const changed = other.bytes.slice(512, 4608);
+        assert.equal(cipher.openWithin(other.memory, at, 4096, NONCE, TAG), false);
+        other.bytes.set(changed, 512);
+        other.bytes[600]! ^= 1;
+        assert.equal(cipher.openWithin(other.memory, at, 4096, NONCE, TAG), true);
+        assert.deepEqual(other.bytes.slice(512, 4608), bytes.slice(PLAIN, PLAIN + 4096));
+        assert.ok(Buffer.concat([other.bytes.subarray(0, 512), other.bytes.subarray(4608)]).equals(around));
+      });
+
       it('changes its key', () => {
         cipher.seal(NONCE, PLAIN, 4096, SEALED, TAG);
         bytes[KEY]! ^= 1;

@@ -31,6 +31,25 @@ export async function getAsync(path: string): Promise<string> {
   return decoder.decode(bytes.subarray(0, count));
 }
 
+/** Fills a file with bytes that tell where they belong, and reads it in order, in one way and in the other. */
+export async function scan(path: string, bytes: number, chunk: number): Promise<string> {
+  using file = files.open(path, 'w+');
+  const whole = new Uint8Array(bytes).map((_, index) => index % 251);
+  file.write(whole, { position: 0 });
+  const seen = new Uint8Array(bytes);
+  for (const way of ['sync', 'async']) {
+    seen.fill(0);
+    for (let position = 0; position < bytes; position += chunk) {
+      const part = seen.subarray(position, position + chunk);
+      const read = way === 'sync' ? file.read(part, { position }) : await file.readAsync(part, { position });
+      if (read !== part.length) return `${way}: ${read} bytes at ${position}`;
+    }
+    const wrong = seen.findIndex((byte, index) => byte !== index % 251);
+    if (wrong >= 0) return `${way}: byte ${wrong}`;
+  }
+  return 'right';
+}
+
 /** All calls that name paths, in one run; says what is left. */
 export async function names(root: string): Promise<string[]> {
   files.mkdir(`${root}/a`);

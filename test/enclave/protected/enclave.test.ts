@@ -73,6 +73,16 @@ for (const strategy of STRATEGIES) {
       assert.equal(await again.enclave.launch('get', '/data/note'), 'attack at dawn');
     });
 
+    test('a file that is much larger than the cache is read in order', async (t) => {
+      const { enclave } = await start(t, strategy);
+      for (const chunk of [4096, 65_536, 100_000, 1_048_576]) {
+        assert.equal(await enclave.launch('scan', '/data/large', 6_000_000, chunk), 'right');
+      }
+      // Pieces that were read early wait for somebody who asks for them, but not more than a few.
+      const { arenaBlocks, inFlight } = enclave.stats().enclave;
+      assert.ok(arenaBlocks <= 16 && inFlight <= 16, `${arenaBlocks} blocks, ${inFlight} calls`);
+    });
+
     test('names work as on a plain mount, but for links', async (t) => {
       const { enclave } = await start(t, strategy);
       assert.deepEqual(await enclave.launch('names', '/data'), await enclave.launch('names', '/plain'));

@@ -62,7 +62,9 @@ export const protectedFilesGoals: Readonly<Record<ProtectedFilesGoal, Goal>> = {
           return `${row['what']} in ${formatBytes(Number(row['chunk_bytes']))}: ${block('protected_mib_per_second')}, of a plain file ${block('plain_mib_per_second')}`;
         });
       const cipher = formatNanoseconds(blockNanoseconds(cipherRate(data) ?? 1));
-      return `Time of a block of 4 KiB, by the enclave: ${parts.join('; ')}. The bare cipher takes ${cipher} of it. The rest is the tree over the tags, the places of blocks and the buffer cache.`;
+      const each = named(data, ['cold read']).find((row) => row['chunk_bytes'] === BLOCK_BYTES);
+      const single = formatNanoseconds(blockNanoseconds(numberOf(each, 'cipher_mib_per_second') ?? 1));
+      return `Time of a block of 4 KiB, by the enclave: ${parts.join('; ')}. The bare cipher takes ${cipher} of it in pieces of 64 KiB, and ${single} block by block, each with a nonce and a tag of its own, as the format has it. The rest of a read is the block's way from the core of the worker; that of a write, the cache, the tree over the tags and the sync. ${besideGocryptfs(data)}`;
     },
   },
   'files-random-write': {
@@ -89,6 +91,29 @@ export const protectedFilesGoals: Readonly<Record<ProtectedFilesGoal, Goal>> = {
     },
   },
 };
+
+/** What share of the lower of the plain service and the cipher the enclave has, and how gocryptfs fares. */
+function besideGocryptfs(data: ReportData): string {
+  const rows = named(data, ['cold read']).filter(
+    (row) => Number(row['chunk_bytes']) >= BANDWIDTH_CHUNK_BYTES,
+  );
+  const shares = rows
+    .map((row) => numberOf(row, 'protected_of_lower'))
+    .filter((share) => share !== undefined);
+  const others = rows.flatMap((row) => {
+    const [own, other] = [
+      numberOf(row, 'protected_mib_per_second'),
+      numberOf(row, 'gocryptfs_mib_per_second'),
+    ];
+    return own === undefined || other === undefined ? [] : [own / other];
+  });
+  const range = (values: number[]) => values.map((value) => value.toFixed(2)).join(' and ');
+  const plain =
+    shares.length === 0
+      ? ''
+      : `Against the lower of the cipher and a plain file through the same enclave, cold reads have ${range(shares)} of the rate.`;
+  return others.length === 0 ? plain : `${plain} They have ${range(others)} × the rate of gocryptfs.`;
+}
 
 function named(data: ReportData, names: readonly string[]): Row[] {
   return rowsOf(data, SUITE).filter(({ what }) => names.includes(String(what)));
