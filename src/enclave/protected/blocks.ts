@@ -7,6 +7,7 @@ import { BLOCK_BYTES, Entry, FANOUT, FileRecord, RECORDS_PER_BLOCK, Root } from 
 import type { Frames } from './frames.ts';
 import { Incoming, PIECE_BLOCKS } from './incoming.ts';
 import type { Keys } from './keys.ts';
+import type { Patience } from './patience.ts';
 import type { Slots } from './slots.ts';
 import { Tree } from './tree.ts';
 import { WriteBack } from './write-back.ts';
@@ -172,11 +173,12 @@ export class Blocks {
    * Runs an operation that may need the store, without keeping the thread waiting: where it would wait, it is given
    * up, waited for, and run again. It changes nothing before all that it needs is in frames, or goes on where it was.
    */
-  async attempt<Result>(operation: () => Result, check: () => void): Promise<Result> {
+  async attempt<Result>(operation: () => Result, check: () => void, patience: Patience): Promise<Result> {
     for (let attempts = 0; ; attempts++) {
       let waiting: Promise<void>;
       this.#lock.take();
       try {
+        patience.check();
         check();
         this.#blocking = attempts >= ATTEMPTS_MAX;
         return operation();
@@ -187,7 +189,7 @@ export class Blocks {
         this.#blocking = true;
         this.#lock.give();
       }
-      await waiting;
+      await patience.waitFor(waiting);
     }
   }
 

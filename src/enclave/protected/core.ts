@@ -1,8 +1,8 @@
 import { FILE_DURABILITIES, type FileDurability } from '../../boundary/grants.ts';
-import { AbortError, InvalidArgumentError, SgxioError, TimeoutError } from '../../errors.ts';
-import type { AsyncCallOptions } from '../transfer.ts';
+import { InvalidArgumentError, SgxioError } from '../../errors.ts';
 import { type MountLock, MountState, Word } from './books.ts';
 import { Names } from './names.ts';
+import type { Patience } from './patience.ts';
 import type { Tree } from './tree.ts';
 import type { Volume } from './volume.ts';
 
@@ -44,8 +44,8 @@ export class Core {
     }
   }
 
-  async readAsync<Result>(operation: () => Result, options?: AsyncCallOptions): Promise<Result> {
-    return await this.volume.blocks.attempt(operation, this.#patience(options));
+  async readAsync<Result>(operation: () => Result, patience: Patience): Promise<Result> {
+    return await this.volume.blocks.attempt(operation, () => this.#requireOpen(), patience);
   }
 
   change<Result>(operation: () => Result): Result {
@@ -57,13 +57,9 @@ export class Core {
     });
   }
 
-  async changeAsync<Result>(operation: () => Result, options?: AsyncCallOptions): Promise<Result> {
+  async changeAsync<Result>(operation: () => Result, patience: Patience): Promise<Result> {
     const { blocks } = this.volume;
-    const check = this.#patience(options);
-    const result = await blocks.attempt(operation, () => {
-      check();
-      this.#begin();
-    });
+    const result = await blocks.attempt(operation, () => this.#begin(), patience);
     if (this.durability === 'write') await this.volume.commitAsync(true);
     // Write-behind: a cache that is half dirty is written out before it is full.
     else if (blocks.frames.dirtyCount > blocks.frames.count >> 1) await blocks.writeBack.flushAsync();
@@ -74,9 +70,16 @@ export class Core {
     this.read(() => this.volume.commit(this.durability !== 'none'));
   }
 
-  async syncAsync(): Promise<void> {
+  /** Out of patience, it goes on all the same: what is on its way cannot be called back. */
+  async syncAsync(patience: Patience): Promise<void> {
+    patience.check();
     this.#requireOpen();
-    await this.volume.commitAsync(this.durability !== 'none');
+    let isDone = false;
+    const commit = this.volume.commitAsync(this.durability !== 'none').then(() => {
+      isDone = true;
+    });
+    await patience.waitFor(commit);
+    if (!isDone) patience.check();
   }
 
   /** One user of a file less; one without a name goes with its last. */
@@ -106,14 +109,5 @@ export class Core {
 
   #requireOpen(): void {
     if (!this.isOpen) throw new SgxioError('SGXIO_CLOSED', `${this.volume.path} was closed; open it again`);
-  }
-
-  #patience({ signal, timeout }: AsyncCallOptions = {}): () => void {
-    const until = timeout === undefined ? Number.POSITIVE_INFINITY : performance.now() + timeout;
-    return () => {
-      this.#requireOpen();
-      if (signal?.aborted === true) throw new AbortError('the call was aborted', { cause: signal.reason });
-      if (performance.now() > until) throw new TimeoutError(`the store did not answer within ${timeout} ms`);
-    };
   }
 }

@@ -8,6 +8,7 @@ import { FileLocks } from './locks.ts';
 import { Mapping } from './mapping.ts';
 import { setTimes } from './names.ts';
 import { failure } from './path.ts';
+import { Patience } from './patience.ts';
 import { ProtectedStats } from './status.ts';
 import { FILE_BYTES_MAX, type Tree } from './tree.ts';
 
@@ -84,11 +85,12 @@ export class ProtectedFile {
       const left = this.#core.read(() => tree.size) - position;
       this.#position = position + Math.max(0, Math.min(buffer.length, left));
     }
+    const patience = new Patience(options);
     let done = 0;
     // Piece by piece: no more is asked of the cache at once than it has room for.
     for (let count = -1; count !== 0 && done < buffer.length; done += count) {
       const piece = buffer.subarray(done, done + PIECE_BYTES);
-      count = await this.#core.readAsync(() => tree.read(position + done, piece), options);
+      count = await this.#core.readAsync(() => tree.read(position + done, piece), patience);
     }
     return done;
   }
@@ -108,13 +110,14 @@ export class ProtectedFile {
     this.#writable(bytes);
     const position = this.#positionIn(options);
     if (options?.position === undefined) this.#position = position + bytes.length;
+    const patience = new Patience(options);
     const progress = { done: 0 };
     do {
       const piece = bytes.subarray(0, progress.done + PIECE_BYTES);
-      await this.#core.changeAsync(() => this.#put(piece, position, progress), options);
+      await this.#core.changeAsync(() => this.#put(piece, position, progress), patience);
       if (progress.done < piece.length) break;
     } while (progress.done < bytes.length);
-    if (this.#access.synchronous) await this.syncAsync();
+    if (this.#access.synchronous) await this.#syncWithin(patience);
     return progress.done;
   }
 
@@ -149,9 +152,13 @@ export class ProtectedFile {
     this.#written = false;
   }
 
-  async syncAsync(_options?: AsyncCallOptions): Promise<void> {
+  async syncAsync(options?: AsyncCallOptions): Promise<void> {
     this.#use();
-    await this.#core.syncAsync();
+    await this.#syncWithin(new Patience(options));
+  }
+
+  async #syncWithin(patience: Patience): Promise<void> {
+    await this.#core.syncAsync(patience);
     this.#written = false;
   }
 
@@ -210,7 +217,7 @@ export class ProtectedFile {
     const size = checkPosition(length, 'length');
     const { blocks } = this.#core.volume;
     // Half a truncation is nothing to be seen by others: it waits in place.
-    await this.#core.changeAsync(() => blocks.inPlace(() => this.#resize(size)), options);
+    await this.#core.changeAsync(() => blocks.inPlace(() => this.#resize(size)), new Patience(options));
   }
 
   stat(_options?: CallOptions): ProtectedStats {
@@ -299,7 +306,7 @@ export class ProtectedFile {
   async closeAsync(): Promise<void> {
     if (!this.#open) return;
     try {
-      if (this.#written && this.#core.durability === 'close') await this.#core.syncAsync();
+      if (this.#written && this.#core.durability === 'close') await this.#core.syncAsync(new Patience());
     } finally {
       if (this.#open) this.#end();
     }

@@ -6,6 +6,7 @@ import { type Access, checkMode, type FileTimes, ProtectedFile } from './file.ts
 import { FileKind } from './format.ts';
 import { ProtectedDirectory, type ProtectedEntry } from './listing.ts';
 import { failure } from './path.ts';
+import { Patience } from './patience.ts';
 import type { ProtectedStats } from './status.ts';
 import type { Tree } from './tree.ts';
 import { Volume, type VolumeOptions } from './volume.ts';
@@ -109,8 +110,8 @@ export class ProtectedMount {
     const parsed = parseFlags(flags);
     const run = () => this.#open(path, parsed, options);
     return await (parsed.create || parsed.truncate
-      ? this.#core.changeAsync(run, options)
-      : this.#core.readAsync(run, options));
+      ? this.#core.changeAsync(run, new Patience(options))
+      : this.#core.readAsync(run, new Patience(options)));
   }
 
   /** All entries of a directory, in no order. */
@@ -119,7 +120,7 @@ export class ProtectedMount {
   }
 
   async readdirAsync(path: string, options?: AsyncCallOptions): Promise<ProtectedEntry[]> {
-    return await this.#core.readAsync(() => this.#core.names.list(path), options);
+    return await this.#core.readAsync(() => this.#core.names.list(path), new Patience(options));
   }
 
   /** As {@link readdir}, one entry after the other. */
@@ -136,7 +137,7 @@ export class ProtectedMount {
   }
 
   async statAsync(path: string, options?: AsyncCallOptions): Promise<ProtectedStats> {
-    return await this.#core.readAsync(() => this.#core.names.status(path, 'stat'), options);
+    return await this.#core.readAsync(() => this.#core.names.status(path, 'stat'), new Patience(options));
   }
 
   /** As {@link stat}: there are no links. */
@@ -155,7 +156,7 @@ export class ProtectedMount {
 
   async mkdirAsync(path: string, options?: { readonly mode?: number } & AsyncCallOptions): Promise<void> {
     const mode = checkMode(options?.mode ?? DIRECTORY_MODE);
-    await this.#core.changeAsync(() => this.#core.names.makeDirectory(path, mode), options);
+    await this.#core.changeAsync(() => this.#core.names.makeDirectory(path, mode), new Patience(options));
   }
 
   rmdir(path: string, _options?: CallOptions): void {
@@ -163,7 +164,7 @@ export class ProtectedMount {
   }
 
   async rmdirAsync(path: string, options?: AsyncCallOptions): Promise<void> {
-    await this.#core.changeAsync(() => this.#core.names.removeDirectory(path), options);
+    await this.#core.changeAsync(() => this.#core.names.removeDirectory(path), new Patience(options));
   }
 
   /** Removes a file's name; the file itself goes when nobody has it open. */
@@ -172,7 +173,7 @@ export class ProtectedMount {
   }
 
   async unlinkAsync(path: string, options?: AsyncCallOptions): Promise<void> {
-    await this.#core.changeAsync(() => this.#core.names.unlink(path), options);
+    await this.#core.changeAsync(() => this.#core.names.unlink(path), new Patience(options));
   }
 
   /** Gives a file or directory another name; what had that name is replaced. */
@@ -181,7 +182,7 @@ export class ProtectedMount {
   }
 
   async renameAsync(from: string, to: string, options?: AsyncCallOptions): Promise<void> {
-    await this.#core.changeAsync(() => this.#core.names.rename(from, to), options);
+    await this.#core.changeAsync(() => this.#core.names.rename(from, to), new Patience(options));
   }
 
   /** Keeps permissions, for programs that ask for them; nothing is refused for them. */
@@ -192,7 +193,7 @@ export class ProtectedMount {
 
   async chmodAsync(path: string, mode: number, options?: AsyncCallOptions): Promise<void> {
     checkMode(mode);
-    await this.#core.changeAsync(() => this.#core.names.changeMode(path, mode), options);
+    await this.#core.changeAsync(() => this.#core.names.changeMode(path, mode), new Patience(options));
   }
 
   setTimes(path: string, times: FileTimes, _options?: CallOptions): void {
@@ -200,7 +201,7 @@ export class ProtectedMount {
   }
 
   async setTimesAsync(path: string, times: FileTimes, options?: AsyncCallOptions): Promise<void> {
-    await this.#core.changeAsync(() => this.#core.names.setTimes(path, times), options);
+    await this.#core.changeAsync(() => this.#core.names.setTimes(path, times), new Patience(options));
   }
 
   /** There are no links: EPERM, as from a file system of Linux that has none. */
@@ -236,8 +237,8 @@ export class ProtectedMount {
     this.#core.sync();
   }
 
-  async syncAsync(): Promise<void> {
-    await this.#core.syncAsync();
+  async syncAsync(options?: AsyncCallOptions): Promise<void> {
+    await this.#core.syncAsync(new Patience(options));
   }
 
   /** Makes all that was changed durable and lets go of the store; open files are of no use any more. */
