@@ -18,8 +18,16 @@ class Wait {
   read: StartedRead | undefined;
 }
 
+/** Slots that lie in a row, a piece at most. */
+interface Piece {
+  readonly slot: number;
+  readonly count: number;
+}
+
 /** After so many blocks in order, what follows is read before it is asked for. */
 const AHEAD_USED_MIN: number = PIECE_BLOCKS;
+/** So that the host has as long for a piece as it takes to open one, or longer. */
+const AHEAD_PIECES = 2;
 /** A scan is a read in order for some time, in pieces of 64 KiB or more, of a file that the cache cannot keep. */
 const SCAN_USED_MIN: number = 4 * PIECE_BLOCKS;
 const SCAN_BLOCKS_MIN: number = PIECE_BLOCKS;
@@ -45,9 +53,8 @@ export class Blocks {
   readonly #views: Uint8Array<ArrayBuffer>[];
   readonly #incoming: Incoming;
   readonly #wait = new Wait();
-  /** Slots that the next load starts to read ahead, and how many. */
-  #aheadSlot = 0;
-  #aheadCount = 0;
+  /** What the next load starts to read ahead. */
+  readonly #ahead: Piece[] = [];
   /** Whether the store may be waited for in place. */
   #blocking = true;
 
@@ -321,18 +328,28 @@ export class Blocks {
     return count;
   }
 
-  /** Finds out what {@link #load} is to read ahead: the piece of a file from a block on. */
+  /** Finds out what {@link #load} is to read ahead: the pieces of a file from a block on. */
   #locateAhead(tree: Tree, index: number): void {
-    this.#aheadCount = 0;
-    if (index * BLOCK_BYTES >= tree.size) return;
+    this.#ahead.length = 0;
+    let next = index;
+    while (this.#ahead.length < AHEAD_PIECES && next * BLOCK_BYTES < tree.size) {
+      const piece = this.#locatePiece(tree, next);
+      if (piece === undefined) return;
+      this.#ahead.push(piece);
+      next += piece.count;
+    }
+  }
+
+  #locatePiece(tree: Tree, index: number): Piece | undefined {
     try {
       const above = this.#pinAbove(tree, 0, index);
       const entryAt = this.entryAt(tree, above, index);
-      this.#aheadSlot = this.slotAt(entryAt);
-      this.#aheadCount = this.#countRun(tree, index, entryAt, PIECE_BLOCKS);
+      const count = this.#countRun(tree, index, entryAt, PIECE_BLOCKS);
       if (above >= 0) this.unpin(above);
+      return count === 0 ? undefined : { slot: this.slotAt(entryAt), count };
     } catch {
       // Who asks for those blocks will hear of it.
+      return undefined;
     }
   }
 
@@ -377,8 +394,8 @@ export class Blocks {
     const slot = this.slotAt(entryAt);
     const early = this.#blocking ? undefined : this.#incoming.readEarly(slot, into.length / BLOCK_BYTES);
     if (early === undefined) this.#incoming.start(slot, into);
-    if (this.#aheadCount > 0) this.#incoming.readEarly(this.#aheadSlot, this.#aheadCount);
-    this.#aheadCount = 0;
+    for (const ahead of this.#ahead) this.#incoming.readEarly(ahead.slot, ahead.count);
+    this.#ahead.length = 0;
     if (early === undefined) return;
     if (!early.isDone) {
       this.#wait.read = early;

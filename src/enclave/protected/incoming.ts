@@ -50,15 +50,15 @@ export class Incoming {
 
   /** Starts to read the slots from `slot` on that fill `into`. */
   start(slot: number, into: Bytes): void {
-    const early = this.#take(slot, Math.min(into.length / BLOCK_BYTES, PIECE_BLOCKS));
-    this.#isEarly = early !== undefined;
+    const first = this.#take(slot, Math.min(into.length / BLOCK_BYTES, PIECE_BLOCKS));
+    this.#isEarly = first !== undefined;
     this.#arrived = 0;
-    if (early === undefined && into.length <= FILE_TRANSFER_MAX) return this.#readNow(slot, into);
+    if (first === undefined && into.length <= FILE_TRANSFER_MAX) return this.#readNow(slot, into);
     for (let at = 0; at < into.length; at += FILE_TRANSFER_MAX) {
       const piece = into.subarray(at, at + FILE_TRANSFER_MAX);
-      const isFirst = at === 0 && early !== undefined;
+      const early = at === 0 ? first : this.#take(slot + at / BLOCK_BYTES, piece.length / BLOCK_BYTES);
       this.#pieces.push(piece);
-      this.#reads.push(isFirst ? early : this.#file.startRead(slot * BLOCK_BYTES + at, piece.length));
+      this.#reads.push(early ?? this.#file.startRead(slot * BLOCK_BYTES + at, piece.length));
     }
   }
 
