@@ -4,7 +4,7 @@ import { measureMemory } from '../../../scripts/protected-memory.ts';
 
 const BITS_PER_SLOT = 2;
 const BLOCK = 4096;
-/** Room for bits is made in steps of 64 KiB, and code is compiled meanwhile; 10 GB stay within 1 MiB with it. */
+/** Room for bits is made in steps of 64 KiB, and some code is compiled late; 10 GB stay within 1 MiB with it. */
 const SLACK_BYTES = 430_000;
 
 test('a file takes the memory of the cache, two bits for each of its blocks, and no more', () => {
