@@ -154,7 +154,7 @@ export const PROTECTED_SLOTS_MAX: number = 2 ** 31 - 32;
 export const PROTECTED_CIPHERS = 64;
 /** Seals under one key with nonces of 80 random bits: two are equal with a chance below 2^-33 (birthday bound). */
 export const PROTECTED_SEALS_PER_KEY: number = 2 ** 24;
-/** Blocks that one call moves between a protected mount and its store: 256 KiB of staging memory. */
+/** Blocks of one run between a protected mount and its store: 256 KiB of staging memory. */
 export const PROTECTED_BATCH_BLOCKS = 64;
 /** Files of one mount: the largest numbers name no file. */
 export const PROTECTED_FILES_MAX: number = 2 ** 32 - 16;

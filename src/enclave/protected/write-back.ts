@@ -28,7 +28,7 @@ export class WriteBack {
     this.flights = new Flights(frames, slots, file);
   }
 
-  /** Seals frames into free slots, next to each other where there is room, and writes each run by one call. */
+  /** Seals frames into free slots, next to each other where there is room, and writes them piece by piece. */
   writeOut(list: readonly number[]): void {
     try {
       for (let done = 0; done < list.length; ) {
