@@ -10,6 +10,8 @@ export const diagnostics: {
   readonly enclaveExit: Channel;
   /** `{ worker, deaths, thread }`: a host worker was started, after so many deaths of it. */
   readonly workerStart: Channel;
+  /** `{ worker, thread }`: a host worker has loaded what it needs, and serves. */
+  readonly workerReady: Channel;
   /** `{ worker, cause }`: a host worker died. */
   readonly workerDeath: Channel;
   /** `{ worker }`: a host worker ended, as it was told or with nothing left to serve. */
@@ -19,6 +21,7 @@ export const diagnostics: {
   enclaveReady: channel('sgxio:enclave:ready'),
   enclaveExit: channel('sgxio:enclave:exit'),
   workerStart: channel('sgxio:worker:start'),
+  workerReady: channel('sgxio:worker:ready'),
   workerDeath: channel('sgxio:worker:death'),
   workerExit: channel('sgxio:worker:exit'),
 };

@@ -1,7 +1,8 @@
 /**
- * Which worker serves which channel: what the host wants, and what is. It lies in memory that the host's threads
- * share and the enclave never sees. The thread of the host that starts workers writes what is wanted; a worker
- * writes that it has taken or left a channel, and only the one that left it comes before the one that takes it.
+ * Which worker serves which channel: what the host wants, and what is; and which workers there are. It lies in
+ * memory that the host's threads share and the enclave never sees. The thread of the host that starts workers writes
+ * what is wanted, and that a worker is there before it is; a worker writes that it has taken or left a channel, and
+ * only the one that left it comes before the one that takes it, and that it has ended.
  */
 const Word = { stop: 0, changes: 1, channels: 2 } as const;
 
@@ -15,9 +16,10 @@ export class WorkerControl {
 
   constructor(channels: number, buffer?: SharedArrayBuffer) {
     this.#channels = channels;
-    this.buffer = buffer ?? new SharedArrayBuffer((Word.channels + 2 * channels) * 4);
+    this.buffer = buffer ?? new SharedArrayBuffer((Word.channels + 3 * channels) * 4);
     this.#words = new Int32Array(this.buffer);
-    if (buffer === undefined) this.#words.fill(NOBODY, Word.channels + channels);
+    if (buffer === undefined)
+      this.#words.fill(NOBODY, Word.channels + channels, Word.channels + 2 * channels);
   }
 
   /** Counts what was changed, so that a worker sees with one look whether anything was. */
@@ -77,6 +79,22 @@ export class WorkerControl {
   take(channel: number, worker: number): boolean {
     const word = Word.channels + this.#channels + channel;
     return Atomics.compareExchange(this.#words, word, NOBODY, worker) === NOBODY;
+  }
+
+  /** There are never more workers than channels. */
+  #life(worker: number): number {
+    return Word.channels + 2 * this.#channels + worker;
+  }
+
+  /** Says whether a worker has a thread: `true` before there is one, `false` by that thread itself, or after its death. */
+  setAlive(worker: number, alive: boolean): void {
+    Atomics.store(this.#words, this.#life(worker), alive ? 1 : 0);
+    if (!alive) Atomics.notify(this.#words, this.#life(worker));
+  }
+
+  /** Blocks until a worker has no thread, at most for so many milliseconds. */
+  waitForEnd(worker: number, milliseconds: number): void {
+    Atomics.wait(this.#words, this.#life(worker), 1, milliseconds);
   }
 
   /** Leaves a channel to who is to serve it next; whoever says so rings that worker's bell. */

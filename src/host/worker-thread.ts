@@ -3,7 +3,7 @@ import { EnclaveError } from '../errors.ts';
 import { WORKER_DEATHS_MAX, WORKER_DEATHS_SECONDS } from '../limits.ts';
 import { diagnostics } from './diagnostics.ts';
 import { releaseSpinnerSlot, spinnersBuffer, takeSpinnerSlot } from './spinners.ts';
-import { WORKER_ENDED, type WorkerMessage } from './worker.ts';
+import { WORKER_ENDED, type WorkerMessage, type WorkerRequest } from './worker.ts';
 import type { WorkerData } from './worker-main.ts';
 
 /** What one worker is started with, but for what its thread gets anew each time. */
@@ -11,7 +11,9 @@ export type WorkerSettings = Omit<WorkerData, 'spinners' | 'spinnerSlot'>;
 
 /** Told of what happens to a worker. */
 export interface WorkerWatch {
-  onMessage(message: WorkerMessage): void;
+  /** A thread is about to be started. */
+  onStart(): void;
+  onRequest(request: WorkerRequest): void;
   /** Its thread died, whatever the cause; true when another is to follow. */
   onDeath(): void;
   /** Whether the thread that died had begun to serve. */
@@ -62,6 +64,7 @@ export class WorkerThread {
   }
 
   #start(): void {
+    this.#watch.onStart();
     const spinnerSlot = takeSpinnerSlot();
     const workerData: WorkerData = { ...this.#settings, spinners: spinnersBuffer(), spinnerSlot };
     // What the host's own node was told to run, `--input-type` and `--eval` say, is none of a worker's.
@@ -69,7 +72,11 @@ export class WorkerThread {
     thread.unref();
     this.#thread = thread;
     let cause: unknown;
-    thread.on('message', (message: WorkerMessage) => this.#watch.onMessage(message));
+    thread.on('message', (message: WorkerMessage) => {
+      if (message.kind === 'ready')
+        diagnostics.workerReady.publish({ worker: this.#settings.worker, thread });
+      else this.#watch.onRequest(message);
+    });
     thread.once('error', (error) => {
       cause = error;
     });

@@ -31,12 +31,19 @@ const ROUNDS_A_LOOK = 16;
 const LEAVE_MILLISECONDS = 1;
 const LEAVE_MILLISECONDS_MAX = 1000;
 const EVENTS_A_SLEEP = 64;
+/** Node can terminate a thread only where it runs JavaScript, so a sleep without end is one of many such. */
+const TERMINABLE_MILLISECONDS = 1000;
 
 /** The exit code of a worker that ended by itself. One that is terminated before it has begun ends with 0. */
 export const WORKER_ENDED = 64;
 
 /** What a worker tells the thread that started it. */
 export type WorkerMessage =
+  /** It has loaded all it needs, and begins to serve. */
+  { readonly kind: 'ready' } | WorkerRequest;
+
+/** What a worker asks of that thread. */
+export type WorkerRequest =
   /** It has more to do than one worker should: this channel could go to another. */
   | { readonly kind: 'crowded'; readonly channel: number }
   /** None of its channels had a call for a while. */
@@ -102,6 +109,7 @@ export class Worker {
   }
 
   async run(): Promise<void> {
+    this.#tell({ kind: 'ready' });
     for (;;) {
       if (this.#control.changes !== this.#changesSeen || this.#isLeaveDue()) {
         if (this.#control.stopped) break;
@@ -113,6 +121,7 @@ export class Worker {
       else if (served === 0) this.#waitForWork();
     }
     for (const server of this.#servers) await server.end();
+    this.#control.setAlive(this.#options.worker, false);
   }
 
   #isLeaveDue(): boolean {
@@ -244,7 +253,7 @@ export class Worker {
 
   #wait(): void {
     const began = performance.now();
-    const count = waitForEvents(this.#options.epoll, this.#events, this.#sleepMilliseconds());
+    const count = this.#waitForEvents(this.#sleepMilliseconds());
     let woken = false;
     for (let index = 0; index < count; index++) {
       const isBell = this.#events.descriptorAt(index) === this.#bell;
@@ -254,6 +263,15 @@ export class Worker {
     for (const server of this.#servers) if (woken || server.sleepMilliseconds === 0) server.poll();
     const isQuiet = count === 0 && performance.now() - began >= WORKER_QUIET_MILLISECONDS;
     if (isQuiet && this.#mayLeaveAll()) this.#tell({ kind: 'quiet' });
+  }
+
+  #waitForEvents(milliseconds: number): number {
+    const { epoll } = this.#options;
+    if (milliseconds >= 0) return waitForEvents(epoll, this.#events, milliseconds);
+    for (;;) {
+      const count = waitForEvents(epoll, this.#events, TERMINABLE_MILLISECONDS);
+      if (count !== 0) return count;
+    }
   }
 
   /** Worker 0 has nobody to leave its channels to. */

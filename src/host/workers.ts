@@ -14,8 +14,9 @@ import type { CallTrace } from './call-trace.ts';
 import type { ServedChannel, ServingOptions } from './channel-server.ts';
 import type { ServiceModule } from './custom-services.ts';
 import { Journal } from './journal.ts';
+import { type EndsBeforeExit, endBeforeExit, hasEnded } from './process-exit.ts';
 import { createUringMemory, releaseUringMemory } from './uring-calls.ts';
-import type { WorkerMessage } from './worker.ts';
+import type { WorkerRequest } from './worker.ts';
 import { WorkerControl } from './worker-control.ts';
 import { WorkerThread } from './worker-thread.ts';
 
@@ -45,7 +46,7 @@ export function checkWorkers(workers: number | undefined): void {
  * Services of the host's own may keep what only their thread knows: with them, each channel has a thread of its
  * own, and stays there.
  */
-export class Workers {
+export class Workers implements EndsBeforeExit {
   readonly journals: readonly Journal[];
   readonly #channels: readonly ServedChannel[];
   readonly #threads: readonly WorkerThread[];
@@ -78,13 +79,15 @@ export class Workers {
     const settings = { ...rest, channels: this.#channels, control, bells: this.#bells };
     this.#threads = this.#epolls.map((epoll, worker) => this.#createThread({ ...settings, worker, epoll }));
     if (!this.#moves) for (const { channel } of this.#channels) this.#control.want(channel, channel);
+    endBeforeExit(this);
     for (const thread of this.#moves ? this.#threads.slice(0, 1) : this.#threads) thread.start();
   }
 
   #createThread(settings: ConstructorParameters<typeof WorkerThread>[0]): WorkerThread {
     const { worker } = settings;
     return new WorkerThread(settings, {
-      onMessage: (message) => this.#onMessage(worker, message),
+      onStart: () => this.#control.setAlive(worker, true),
+      onRequest: (request) => this.#onRequest(worker, request),
       onDeath: () => this.#release(worker),
       hasServed: () => this.#control.wantedOf(worker).some((channel) => this.journals[channel]?.served),
       onFailure: (error) => this.#onFailure(error),
@@ -101,9 +104,9 @@ export class Workers {
     return this.#threads.reduce((sum, { deaths }) => sum + deaths, 0);
   }
 
-  #onMessage(worker: number, message: WorkerMessage): void {
+  #onRequest(worker: number, request: WorkerRequest): void {
     if (!this.#moves || this.#control.stopped) return;
-    if (message.kind === 'crowded') this.#relieve(worker, message.channel);
+    if (request.kind === 'crowded') this.#relieve(worker, request.channel);
     else for (const channel of this.#control.wantedOf(worker)) this.#move(channel, 0);
   }
 
@@ -125,6 +128,7 @@ export class Workers {
 
   /** Takes from a worker that died what it served. */
   #release(worker: number): void {
+    this.#control.setAlive(worker, false);
     for (const channel of this.#control.servedBy(worker)) {
       releaseUringMemory((this.#channels[channel] as ServedChannel).uringMemory);
       this.#control.leave(channel);
@@ -138,12 +142,23 @@ export class Workers {
     if (!this.#control.stopped && this.#control.wantedOf(worker).length > 0) this.#threads[worker]?.start();
   }
 
-  /** Ends every thread; resolves when all have, and every descriptor is closed. */
-  async end(): Promise<void> {
+  askToEnd(): void {
     this.#control.stop();
     for (const thread of this.#threads) thread.expectEnd();
     for (const bell of this.#bells) signalEvent(bell);
+  }
+
+  waitUntilEnded(until: number): void {
+    for (const worker of this.#threads.keys()) {
+      this.#control.waitForEnd(worker, Math.max(0, until - performance.now()));
+    }
+  }
+
+  /** Ends every thread; resolves when all have, and every descriptor is closed. */
+  async end(): Promise<void> {
+    this.askToEnd();
     await Promise.all(this.#threads.map(({ ended }) => ended));
+    hasEnded(this);
     for (const journal of this.journals) journal.closeDescriptors();
     for (const descriptor of [...this.#bells, ...this.#epolls]) closeDescriptor(descriptor);
   }

@@ -7,6 +7,7 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
+import { text } from 'node:stream/consumers';
 import { after, describe, test } from 'node:test';
 import { promisify } from 'node:util';
 import { strategies } from '../../src/boundary/boot.ts';
@@ -90,6 +91,41 @@ describe('an enclave that ends early', () => {
     assert.ok(isAlive(Number(pid)));
     host.kill('SIGKILL');
     await until(() => !isAlive(Number(pid)));
+  });
+});
+
+describe('a host that ends while it holds enclaves', () => {
+  const end = async (...settings: string[]): Promise<{ code: number | null; out: string; err: string }> => {
+    const host = spawn(process.execPath, [join(import.meta.dirname, 'exiting-host.js'), ...settings], {
+      timeout: 20_000,
+    });
+    const closed = once(host, 'close');
+    const [out, err] = await Promise.all([text(host.stdout), text(host.stderr)]);
+    const [code] = (await closed) as [number | null];
+    return { code, out, err };
+  };
+
+  // More of them than an emitter has listeners without a warning.
+  for (const [way, enclaves, expected] of [
+    ['exit', 12, { code: 7, err: /^$/ }],
+    ['throw', 1, { code: 1, err: /nobody catches it/ }],
+    ['terminate', 1, { code: 7, err: /^$/ }],
+  ] as const) {
+    test(`they end with it: ${way}`, async () => {
+      const { code, out, err } = await end(way, String(enclaves), 'ready');
+      assert.equal(code, expected.code, err);
+      assert.match(err, expected.err);
+      // What a thread that is terminated prints last is lost.
+      const pids = out.trim().split(' ').filter(Boolean).map(Number);
+      if (way !== 'terminate') assert.equal(pids.length, enclaves);
+      await until(() => !pids.some(isAlive));
+    });
+  }
+
+  test('at any moment of their start', async () => {
+    for (let milliseconds = 0; milliseconds < 150; milliseconds += 10) {
+      assert.deepEqual(await end('exit', '1', String(milliseconds)), { code: 7, out: '', err: '' });
+    }
   });
 });
 

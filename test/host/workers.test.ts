@@ -97,8 +97,9 @@ test('there are never more workers than the limit', async () => {
 
 test('workers that die while channels move lose no channel', async () => {
   const running: Worker[] = [];
-  const onStart = (message: unknown): void => void running.push((message as { thread: Worker }).thread);
-  subscribe('sgxio:worker:start', onStart);
+  const onReady = (message: unknown): void => void running.push((message as { thread: Worker }).thread);
+  // Node aborts when it terminates a thread that is just loading native code.
+  subscribe('sgxio:worker:ready', onReady);
   try {
     await using enclave = await Enclave.create<Program>(image, { ...options, workers: THREADS });
     const unload = load(enclave);
@@ -114,7 +115,7 @@ test('workers that die while channels move lose no channel', async () => {
     }
     assert.equal(enclave.stats().host.inFlight, 0);
   } finally {
-    unsubscribe('sgxio:worker:start', onStart);
+    unsubscribe('sgxio:worker:ready', onReady);
   }
 });
 
