@@ -1,4 +1,4 @@
-import type { EnclaveOptions } from '../host/enclave.ts';
+import type { EnclaveOptions } from '../host/enclave-options.ts';
 
 /** One way to make calls, as figures show it. */
 export interface Contender {

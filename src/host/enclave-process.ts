@@ -28,3 +28,14 @@ export function startProcess(
     cwd: '/',
   });
 }
+
+/** One that could not be started has no number: Node may then kill this process and its whole group in its place. */
+export function killProcess(child: ChildProcess): void {
+  if (child.pid !== undefined) child.kill('SIGKILL');
+}
+
+/** Ends a process that nobody watches. */
+export function abandon(child: ChildProcess): void {
+  child.once('error', () => {});
+  killProcess(child);
+}

@@ -1,82 +1,29 @@
 import type { ChildProcess } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import process from 'node:process';
-import { type Boot, BootDescriptor, bellsOf, type Strategy, strategies } from '../boundary/boot.ts';
+import { BootDescriptor, bellsOf } from '../boundary/boot.ts';
 import { decode } from '../boundary/decoder.ts';
-import { type Grants, parseGrants } from '../boundary/grants.ts';
 import { exportsRoom } from '../boundary/launch.ts';
 import { boundaryBytes, CONTROL, channelLayout, EnclaveState } from '../boundary/layout.ts';
 import { EnclaveError, type ErrorCode, InvalidArgumentError } from '../errors.ts';
-import { encodeImage, type Image } from '../image/image.ts';
-import {
-  COPY_CHUNK_BYTES,
-  FAILURE_TEXT_MAX,
-  FILE_SECRET_BYTES,
-  IMAGE_BYTES_MAX,
-  LAUNCH_PAYLOAD_MAX,
-  PINNED_BYTES_MAX,
-  WASM_PAGE_BYTES,
-} from '../limits.ts';
-import { closeDescriptor, createEvent, futexWake, signalEvent } from '../linux/events.ts';
-import { check } from '../linux/ffi.ts';
+import type { Image } from '../image/image.ts';
+import { FAILURE_TEXT_MAX, LAUNCH_PAYLOAD_MAX } from '../limits.ts';
+import { closeDescriptor, createEvents, futexWake, signalEvent } from '../linux/events.ts';
 import { createSealedMemory, discardShared, mapShared, type SharedMapping } from '../linux/memory.ts';
 import { askBalloon, type Balloon } from './balloon.ts';
-import type { CallTrace } from './call-trace.ts';
 import { Copier, type PrivateBuffer } from './copier.ts';
-import type { ServiceModule } from './custom-services.ts';
 import { diagnostics } from './diagnostics.ts';
-import { startProcess } from './enclave-process.ts';
-import { checkEngine, type Engine } from './engine.ts';
+import { bootOf, checkOptions, type EnclaveOptions, type EnclaveSettings } from './enclave-options.ts';
+import { abandon, killProcess, startProcess } from './enclave-process.ts';
 import { Graph, GraphRecorder } from './graph.ts';
 import { LaunchChannel } from './launch-channel.ts';
 import { Launcher, type LaunchOptions } from './launcher.ts';
-import { type LongTaskOptions, LongTaskWatch } from './long-tasks.ts';
+import { LongTaskWatch } from './long-tasks.ts';
 import { type MetricsRegistry, registerEnclave } from './metrics.ts';
-import { directoriesOf } from './mounts.ts';
 import type { PinnedBuffer } from './pinned-memory.ts';
 import { type EnclaveStatistics, readStatistics } from './statistics.ts';
 import { Stream } from './stream.ts';
 import type { ArgumentsOf, FunctionName, ResultOf, UntypedProgram } from './typed-program.ts';
-import { checkWorkers, Workers } from './workers.ts';
-
-/** How an enclave is created. */
-export interface EnclaveOptions {
-  /** How its calls are made; `exitless` unless told. */
-  readonly strategy?: Strategy;
-  /**
-   * How its workers make calls that wait for a disk: by `direct` system calls, from threads of their own, or reads
-   * and writes by io_uring (`uring`). `auto`, unless told, is io_uring where the kernel allows it. It concerns no strategy in place.
-   */
-  readonly engine?: Engine;
-  /**
-   * How many threads serve its calls at most: half of the cores unless told, never more than the enclave has threads.
-   * There is one at first; more come and go with the load. It concerns no strategy in place.
-   */
-  readonly workers?: number;
-  /** What `exit-sgx` charges for each call, in nanoseconds. */
-  readonly exitNanoseconds?: number;
-  /** The host's directory for each mount that the image is granted: `{ '/data': '/srv/data' }`. */
-  readonly directories?: Readonly<Record<string, string>>;
-  /**
-   * 32 bytes that the keys of protected mounts are derived from. The host that gives them can read the mounts: keep
-   * them where only the one who starts the enclave has access.
-   */
-  readonly fileSecret?: Uint8Array;
-  /** Serves some kinds of calls in a way of the user's own. */
-  readonly services?: ServiceModule;
-  /** Writes down every call that its workers serve. */
-  readonly trace?: CallTrace;
-  /** How long it may take to start, in milliseconds. */
-  readonly startTimeout?: number;
-  /** Reports tasks that compute for too long without a pause; nothing watches for them unless told. */
-  readonly longTasks?: LongTaskOptions;
-  /**
-   * Bytes of the boundary for copies between the host's memory and private buffers, with a thread of the enclave
-   * that makes them. There are no copies unless told. Each MiB of it that is not touched costs nothing; 2 MiB of
-   * it serve copies of memory that is not pinned.
-   */
-  readonly pinnedBytes?: number;
-}
+import { Workers } from './workers.ts';
 
 /** How an enclave ended: by itself or when asked (`code`), or by a signal. */
 export interface EnclaveExit {
@@ -88,7 +35,6 @@ const START_MILLISECONDS = 10_000;
 const STOP_MILLISECONDS = 2000;
 /** How often the start is looked at, in milliseconds. */
 const LOOK_MILLISECONDS = 1;
-const PINNED_BYTES_MIN: number = 2 * COPY_CHUNK_BYTES;
 
 /**
  * An enclave as its host holds it: a process of its own, shared memory, and workers that serve its calls. Whatever ends it, every pending launch fails with an {@link EnclaveError} and nothing stays
@@ -102,7 +48,7 @@ export class Enclave<Program extends object = UntypedProgram> {
   readonly #words: Int32Array<SharedArrayBuffer>;
   readonly #child: ChildProcess;
   /** As the process has them, from {@link BootDescriptor.outcomeBell} on. */
-  readonly #bells: readonly number[];
+  readonly #bells: readonly number[] = [];
   readonly #launcher: Launcher;
   readonly #copies: Copier | undefined;
   readonly #longTasks: LongTaskWatch | undefined;
@@ -132,45 +78,38 @@ export class Enclave<Program extends object = UntypedProgram> {
   }
 
   private constructor(image: Image, options: EnclaveOptions) {
-    const strategy = options.strategy ?? 'exitless';
-    if (!strategies.includes(strategy)) {
-      throw new InvalidArgumentError(
-        `there is no strategy '${strategy}'; there are ${strategies.join(', ')}`,
-      );
-    }
-    checkEngine(options.engine);
-    checkWorkers(options.workers);
-    this.threads = image.manifest.threads;
-    const grants = parseGrants(image.manifest.grants);
-    const directories = directoriesOf(grants.files, options.directories ?? {});
-    const inPlace = strategy === 'direct' || strategy === 'exit-sgx';
-    const pinnedBytes = checkPinnedBytes(options.pinnedBytes);
-    const served = this.threads + (pinnedBytes > 0 ? 1 : 0);
-    const bytes = boundaryBytes(this.threads, pinnedBytes);
-    const memory = createSealedMemory('sgxio-boundary', bytes);
-    this.#boundary = mapShared(memory, bytes);
-    this.#words = new Int32Array(this.#boundary.buffer);
-    this.#putImage(image, options.fileSecret);
+    const settings = checkOptions(image, options);
+    const { strategy, pinnedBytes } = settings;
+    const { threads, storeBytes, name } = image.manifest;
+    this.threads = threads;
     this.measurement = image.measurement;
-    this.name = image.manifest.name;
-    this.#bells = Array.from({ length: 1 + 2 * served }, () => check(createEvent(), 'eventfd'));
-    const boot: Boot = {
-      channels: this.threads,
-      pinnedBytes,
-      host: process.pid,
-      measurement: image.measurement,
-      strategy,
-      exitNanoseconds: options.exitNanoseconds ?? 0,
-      directories: inPlace ? directories : [],
-      hasFileSecret: options.fileSecret !== undefined,
-      services: options.services,
-    };
-    const { storeBytes } = image.manifest;
-    const store = storeBytes === 0 ? [] : [createSealedMemory('sgxio-store', storeBytes)];
-    const streams = inPlace ? grants.streams : [];
-    this.#child = startProcess(boot, [memory, ...this.#bells, ...store], streams);
-    for (const descriptor of [memory, ...store]) closeDescriptor(descriptor);
-    if (!inPlace) this.#workers = this.#startWorkers(grants, directories, options, strategy);
+    this.name = name;
+    const served = threads + (pinnedBytes > 0 ? 1 : 0);
+    const memory: number[] = [];
+    let child: ChildProcess | undefined;
+    try {
+      const bytes = boundaryBytes(threads, pinnedBytes);
+      memory.push(createSealedMemory('sgxio-boundary', bytes));
+      this.#boundary = mapShared(memory[0] as number, bytes);
+      this.#words = new Int32Array(this.#boundary.buffer);
+      this.#putImage(settings.encoded, options.fileSecret);
+      this.#bells = createEvents(1 + 2 * served);
+      if (storeBytes > 0) memory.push(createSealedMemory('sgxio-store', storeBytes));
+      const [boundary, ...store] = memory as [number, ...number[]];
+      child = startProcess(
+        bootOf(image, options, settings),
+        [boundary, ...this.#bells, ...store],
+        settings.inPlace ? settings.grants.streams : [],
+      );
+      this.#child = child;
+      if (!settings.inPlace) this.#workers = this.#startWorkers(settings, options);
+    } catch (error) {
+      if (child !== undefined) abandon(child);
+      void this.#giveBack();
+      throw error;
+    } finally {
+      for (const descriptor of memory) closeDescriptor(descriptor);
+    }
     const channels = Array.from(
       { length: served },
       (_, channel) => new LaunchChannel(this.#boundary, channelLayout(channel), this.#enclaveBell(channel)),
@@ -178,15 +117,15 @@ export class Enclave<Program extends object = UntypedProgram> {
     this.#launcher = new Launcher(
       this.#boundary.buffer,
       channels,
-      this.threads,
+      threads,
       this.#bell(BootDescriptor.outcomeBell),
       (thread) => this.#threadFailure(thread),
     );
     if (pinnedBytes > 0) {
-      this.#copies = new Copier(this.#launcher, this.threads, this.#boundary.buffer, pinnedBytes);
+      this.#copies = new Copier(this.#launcher, threads, this.#boundary.buffer, pinnedBytes);
     }
     if (options.longTasks !== undefined) {
-      this.#longTasks = new LongTaskWatch(this.#launcher, channels.slice(0, this.threads), options.longTasks);
+      this.#longTasks = new LongTaskWatch(this.#launcher, channels.slice(0, threads), options.longTasks);
     }
     this.exited = this.#watchExit();
     const { measurement } = this;
@@ -203,28 +142,14 @@ export class Enclave<Program extends object = UntypedProgram> {
   }
 
   /** The image, and behind it the secret, which the enclave wipes as soon as it has it. */
-  #putImage(image: Image, fileSecret: Uint8Array | undefined): void {
-    const encoded = encodeImage(image);
-    if (fileSecret !== undefined && fileSecret.length !== FILE_SECRET_BYTES) {
-      throw new InvalidArgumentError(
-        `a file secret has ${FILE_SECRET_BYTES} bytes, not ${fileSecret.length}`,
-      );
-    }
-    if (encoded.length > IMAGE_BYTES_MAX) {
-      throw new InvalidArgumentError(`an image of ${encoded.length} bytes is larger than ${IMAGE_BYTES_MAX}`);
-    }
-    new Uint8Array(this.#boundary.buffer).set(encoded, channelLayout(0).arena);
+  #putImage(encoded: Uint8Array, fileSecret: Uint8Array | undefined): void {
     const room = new Uint8Array(this.#boundary.buffer);
+    room.set(encoded, channelLayout(0).arena);
     if (fileSecret !== undefined) room.set(fileSecret, channelLayout(0).arena + encoded.length);
     Atomics.store(this.#words, CONTROL.imageBytes >> 2, encoded.length);
   }
 
-  #startWorkers(
-    grants: Grants,
-    directories: readonly string[],
-    options: EnclaveOptions,
-    strategy: Strategy,
-  ): Workers {
+  #startWorkers({ grants, directories, strategy }: EnclaveSettings, options: EnclaveOptions): Workers {
     const bells = Array.from({ length: this.threads }, (_, channel) => ({
       hostBell: this.#bell(bellsOf(channel).hostBell),
       enclaveBell: this.#enclaveBell(channel),
@@ -322,17 +247,27 @@ export class Enclave<Program extends object = UntypedProgram> {
 
   async #watchExit(): Promise<EnclaveExit> {
     const exit = await new Promise<EnclaveExit>((resolve) => {
-      this.#child.once('error', () => resolve({ code: null, signal: null }));
+      this.#child.once('error', (cause) => {
+        const message = `the process of the enclave could not be started: ${cause.message}`;
+        this.#fail(new EnclaveError('SGXIO_ENCLAVE_FAILED', message, { cause }));
+        resolve({ code: null, signal: null });
+      });
       this.#child.once('exit', (code, signal) => resolve({ code, signal }));
     });
     this.#longTasks?.close();
     this.#fail(this.#reason(exit));
-    await this.#workers?.end();
-    for (const descriptor of this.#bells) closeDescriptor(descriptor);
-    this.#finalStatistics = this.stats();
-    discardShared(this.#boundary);
+    await this.#giveBack();
     diagnostics.enclaveExit.publish({ enclave: this, ...exit, reason: this.#ended });
     return exit;
+  }
+
+  /** Gives back all that the enclave had of the host, or, when it could not be made, came to have. */
+  async #giveBack(): Promise<void> {
+    await this.#workers?.end();
+    for (const descriptor of this.#bells) closeDescriptor(descriptor);
+    if (this.#boundary === undefined) return;
+    this.#finalStatistics = this.stats();
+    discardShared(this.#boundary);
   }
 
   /** The process of the enclave. */
@@ -491,17 +426,10 @@ export class Enclave<Program extends object = UntypedProgram> {
 
   /** Ends the enclave at once. */
   kill(): void {
-    this.#child.kill('SIGKILL');
+    killProcess(this.#child);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
   }
-}
-
-/** Room for two chunks at least, in whole pages of WebAssembly. */
-function checkPinnedBytes(bytes = 0): number {
-  const rounded = Math.ceil(bytes / WASM_PAGE_BYTES) * WASM_PAGE_BYTES;
-  if (bytes === 0 || (rounded >= PINNED_BYTES_MIN && rounded <= PINNED_BYTES_MAX)) return rounded;
-  throw new InvalidArgumentError(`pinnedBytes is 0, or from ${PINNED_BYTES_MIN} to ${PINNED_BYTES_MAX}`);
 }

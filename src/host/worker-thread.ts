@@ -92,7 +92,7 @@ export class WorkerThread {
   #mourn(cause: unknown): void {
     this.deaths++;
     diagnostics.workerDeath.publish({ worker: this.#settings.worker, cause });
-    const reason = this.#whyNoOther();
+    const reason = this.#whyNoOther(cause);
     this.#watch.onDeath();
     if (reason === undefined) return this.#start();
     this.#ending = true;
@@ -100,8 +100,8 @@ export class WorkerThread {
     this.#onEnded();
   }
 
-  #whyNoOther(): string | undefined {
-    if (!this.#watch.hasServed()) return 'a host worker died before it could serve a call';
+  #whyNoOther(cause: unknown): string | undefined {
+    if (!this.#watch.hasServed()) return `a host worker died before it could serve a call: ${cause}`;
     const now = performance.now();
     const deaths = this.#recentDeaths;
     deaths.push(now);

@@ -5,7 +5,7 @@ import {
   addToEpoll,
   closeDescriptor,
   createEpoll,
-  createEvent,
+  createEvents,
   EPOLLIN,
   signalEvent,
 } from '../linux/events.ts';
@@ -73,8 +73,8 @@ export class Workers implements EndsBeforeExit {
     const most = this.#moves ? (limit ?? Math.max(1, availableParallelism() >> 1)) : bells.length;
     const count = Math.min(most, bells.length);
     this.#control = new WorkerControl(bells.length);
-    this.#bells = Array.from({ length: count }, () => check(createEvent(), 'eventfd'));
-    this.#epolls = this.#bells.map(createEpollOf);
+    this.#bells = createEvents(count);
+    this.#epolls = createEpollsOf(this.#bells);
     const { buffer: control } = this.#control;
     const settings = { ...rest, channels: this.#channels, control, bells: this.#bells };
     this.#threads = this.#epolls.map((epoll, worker) => this.#createThread({ ...settings, worker, epoll }));
@@ -162,6 +162,18 @@ export class Workers implements EndsBeforeExit {
     for (const journal of this.journals) journal.closeDescriptors();
     for (const descriptor of [...this.#bells, ...this.#epolls]) closeDescriptor(descriptor);
   }
+}
+
+/** Watches each bell; when the system has no more descriptors, the bells are closed as well. */
+function createEpollsOf(bells: readonly number[]): number[] {
+  const epolls: number[] = [];
+  try {
+    for (const bell of bells) epolls.push(createEpollOf(bell));
+  } catch (error) {
+    for (const descriptor of [...bells, ...epolls]) closeDescriptor(descriptor);
+    throw error;
+  }
+  return epolls;
 }
 
 /** Watches a bell. */

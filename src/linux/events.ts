@@ -1,5 +1,5 @@
 import process from 'node:process';
-import { declare, negativeErrno } from './ffi.ts';
+import { check, declare, negativeErrno } from './ffi.ts';
 import { Structure } from './structure.ts';
 
 /**
@@ -68,6 +68,18 @@ export function closeDescriptor(fd: number): number {
 /** An eventfd that is neither blocking nor inherited, with a count of zero. */
 export function createEvent(): number {
   return negativeErrno(eventfd(0, EFD_CLOEXEC_NONBLOCK));
+}
+
+/** So many events, or none: those that there are already are closed when the system has no more. */
+export function createEvents(count: number): number[] {
+  const events: number[] = [];
+  try {
+    while (events.length < count) events.push(check(createEvent(), 'eventfd'));
+  } catch (error) {
+    for (const event of events) closeDescriptor(event);
+    throw error;
+  }
+  return events;
 }
 
 export function signalEvent(fd: number): number {

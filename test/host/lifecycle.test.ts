@@ -129,6 +129,17 @@ describe('a host that ends while it holds enclaves', () => {
   });
 });
 
+test('a host without descriptors gets an error, goes on, and keeps nothing of what was begun', async () => {
+  const host = ['-c', 'ulimit -n 250 && exec "$0" "$@"', process.execPath];
+  const settings = [join(import.meta.dirname, 'scarce-host.js'), '42'];
+  // In a group of its own: who kills a process that could not be started may kill the group.
+  const child = spawn('/bin/sh', [...host, ...settings], { detached: true, timeout: 60_000 });
+  const [out, err] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  assert.equal(err, '');
+  const outcomes: string[] = JSON.parse(out);
+  assert.deepEqual([...new Set(outcomes)], ['EMFILE', 'SGXIO_WORKER_FAILED', 'created']);
+});
+
 /** An ended process whose parent has not asked for it yet is a zombie. */
 function isAlive(pid: number): boolean {
   try {
