@@ -179,7 +179,7 @@ export class ConnectionModel {
     if (end.sendingEnded) return [expected(step, GONE)];
     if (end.broken || !peer.open) return [expected(step, ['ok', ...GONE], () => disturb(end))];
     if (peer.receivingEnded && this.#transport === 'unix') return [expected(step, ['EPIPE'])];
-    if (peer.receivingEnded && peer.sendingEnded) {
+    if (isShut(peer)) {
       return [expected(step, ['ok', ...GONE], () => disturb(end))];
     }
     return [
@@ -212,6 +212,8 @@ export class ConnectionModel {
     return expected(step, isOver(end) ? ['ok', 'ENOTCONN'] : ['ok'], () => {
       if (half !== 'receiving') end.sendingEnded = true;
       if (half !== 'sending') end.receivingEnded = true;
+      // What it did not receive may still be on its way, and finds nobody who sends or receives.
+      if (this.#transport === 'tcp' && isShut(end) && end.queue.length > 0) disturb(end);
     });
   }
 
@@ -245,6 +247,10 @@ function pair(first: string, second: string): [End, End] {
 function disturb(end: End): void {
   end.broken = true;
   end.peer.broken = true;
+}
+
+function isShut({ sendingEnded, receivingEnded }: End): boolean {
+  return sendingEnded && receivingEnded;
 }
 
 /** Whether a receive on an empty queue is the end of the stream. */

@@ -75,13 +75,31 @@ const datagramOperation: fc.Arbitrary<DatagramOperation> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ kind: kindOf('receive'), socket, room: fc.nat(2500) }) },
 );
 
-/** Sequences that once went wrong: an error that a call of its kind was not known to have. */
+const ONE_BYTE = new Uint8Array(1);
+
+/**
+ * Sequences that once went wrong: an error that a call of its kind was not known to have; and a small send that waits
+ * for an acknowledgement (Nagle) until its peer has shut down both halves, which resets the connection.
+ */
 const failedConnections: [[Operation, boolean][]][] = [
   [
     [
       [{ kind: 'listen', listener: 0 }, false],
       [{ kind: 'connect', listener: 0 }, false],
       [{ kind: 'option', end: 0, call: 'setNoDelay', value: true }, false],
+    ],
+  ],
+  [
+    [
+      [{ kind: 'listen', listener: 0 }, false],
+      [{ kind: 'connect', listener: 0 }, false],
+      [{ kind: 'send', end: 0, bytes: ONE_BYTE }, false],
+      [{ kind: 'accept', listener: 0 }, false],
+      [{ kind: 'send', end: 1, bytes: ONE_BYTE }, false],
+      [{ kind: 'send', end: 0, bytes: ONE_BYTE }, false],
+      [{ kind: 'send', end: 0, bytes: ONE_BYTE }, false],
+      [{ kind: 'shutdown', end: 1, half: 'both' }, false],
+      [{ kind: 'peerAddress', end: 0 }, false],
     ],
   ],
 ];
