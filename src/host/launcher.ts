@@ -6,6 +6,7 @@ import { COPY_SPIN_MICROSECONDS, WaitPolicy } from '../boundary/waiting.ts';
 import { AbortError, EnclaveError, InvalidArgumentError, SgxioError, TimeoutError } from '../errors.ts';
 import { LAUNCH_PAYLOAD_MAX, LAUNCHES_QUEUED_MAX } from '../limits.ts';
 import { drainEvent, EPOLLIN, pollDescriptor, yieldProcessor } from '../linux/events.ts';
+import { keepLoaded } from '../linux/keep-loaded.ts';
 import { type DescriptorWatch, watchDescriptor } from '../linux/watch.ts';
 import type { Launch, LaunchChannel, Settler } from './launch-channel.ts';
 
@@ -75,6 +76,7 @@ export class Launcher {
       record: (microseconds) => this.#policy.record(microseconds),
       fail: (error) => this.fail(misbehaved(error)),
     });
+    keepLoaded();
     this.#watch = watchDescriptor(outcomeBell, () => this.#loop.wake());
     this.#watch.keepAlive(false);
     this.#loop.wake();

@@ -24,7 +24,7 @@ export function endBeforeExit(threads: EndsBeforeExit): void {
 }
 
 /** They have ended. */
-export function hasEnded(threads: EndsBeforeExit): void {
+export function forgetEnded(threads: EndsBeforeExit): void {
   running.delete(threads);
   if (running.size === 0) process.off('exit', endAll);
 }

@@ -101,7 +101,9 @@ export class WorkerThread {
   }
 
   #whyNoOther(cause: unknown): string | undefined {
-    if (!this.#watch.hasServed()) return `a host worker died before it could serve a call: ${cause}`;
+    if (!this.#watch.hasServed()) {
+      return `a host worker died before it could serve a call${cause === undefined ? '' : `: ${cause}`}`;
+    }
     const now = performance.now();
     const deaths = this.#recentDeaths;
     deaths.push(now);

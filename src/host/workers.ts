@@ -14,7 +14,7 @@ import type { CallTrace } from './call-trace.ts';
 import type { ServedChannel, ServingOptions } from './channel-server.ts';
 import type { ServiceModule } from './custom-services.ts';
 import { Journal } from './journal.ts';
-import { type EndsBeforeExit, endBeforeExit, hasEnded } from './process-exit.ts';
+import { type EndsBeforeExit, endBeforeExit, forgetEnded } from './process-exit.ts';
 import { createUringMemory, releaseUringMemory } from './uring-calls.ts';
 import type { WorkerRequest } from './worker.ts';
 import { WorkerControl } from './worker-control.ts';
@@ -158,7 +158,7 @@ export class Workers implements EndsBeforeExit {
   async end(): Promise<void> {
     this.askToEnd();
     await Promise.all(this.#threads.map(({ ended }) => ended));
-    hasEnded(this);
+    forgetEnded(this);
     for (const journal of this.journals) journal.closeDescriptors();
     for (const descriptor of [...this.#bells, ...this.#epolls]) closeDescriptor(descriptor);
   }

@@ -14,8 +14,9 @@ else await hold();
 
 function terminateThread(): void {
   const thread = new Worker(new URL(import.meta.url), { argv: process.argv.slice(2) });
-  thread.once('message', async () => {
+  thread.once('message', async (pids: string) => {
     await thread.terminate();
+    console.log(pids);
     process.exit(CODE);
   });
 }
@@ -26,15 +27,15 @@ async function hold(): Promise<void> {
   const image = await buildProgram('test/host/lifecycle.program');
   const starting = Array.from({ length: Number(count) }, () => Enclave.create(image));
   for (const enclave of starting) enclave.catch(() => {});
-  if (when !== 'ready') return void setTimeout(end, Number(when));
+  if (when !== 'ready') return void setTimeout(end, Number(when), '');
   const enclaves = await Promise.all(starting);
   for (const enclave of enclaves) await enclave.launch('main');
-  console.log(enclaves.map(({ pid }) => pid).join(' '));
-  end();
+  end(enclaves.map(({ pid }) => pid).join(' '));
 }
 
-function end(): void {
+function end(pids: string): void {
+  if (way === 'terminate') return parentPort?.postMessage(pids);
+  console.log(pids);
   if (way === 'throw') throw new Error('nobody catches it');
-  if (way === 'exit') process.exit(CODE);
-  parentPort?.postMessage('terminate');
+  process.exit(CODE);
 }

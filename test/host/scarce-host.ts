@@ -5,8 +5,8 @@ import { until } from '../support/conditions.ts';
 import { buildProgram } from '../support/enclaves.ts';
 
 /**
- * A host that has only so many descriptors left, from none to `most`, each time it creates an enclave: it prints how
- * each creation ended, or what was left behind. It is to be started under a limit.
+ * A host that has only so many descriptors left, from none to `most`, each time it creates an enclave: it goes on once
+ * nothing of that is left behind, and prints at last how each creation ended. It is to be started under a limit.
  */
 const [, , most] = process.argv;
 const image = await buildProgram('test/host/lifecycle.program', { threads: 2 });
